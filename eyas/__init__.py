@@ -1,0 +1,1 @@
+"""Eyas: DNN inference accelerators, generated."""
