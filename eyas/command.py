@@ -171,6 +171,8 @@ UNIT: Block = {
     "columns": Field(2, 16, 8),  # we * wf * wm, columns in use
     "ifmap_mask": Field(3, 0, 32),  # columns of ofmap piece 0: bits 0, G, 2G … with G = we * wf
     "filter_mask": Field(4, 0, 32),  # columns of filter set 0: the lowest G bits
+    "advance_beats": Field(5, 0, 8),  # advance * beats: ring beats that a step frees
+    "span_beats": Field(5, 8, 8),  # span * beats: ring beats that a pass's last step frees
 }
 DRAIN: Block = {
     "ofmap_plane": Field(0, 0, 16),
