@@ -1,0 +1,1 @@
+"""FPGA boards: tops, memory controllers, build and flash."""

@@ -234,7 +234,7 @@ TABLE_WORDS = 32
 """GLB words of an activation table, 256 int8 entries indexed by the value's two's complement."""
 
 
-def pack(block: Block, words: int = PAYLOAD_WORDS, **values: int) -> list[int]:
+def pack(block: Block, words: int = PAYLOAD_WORDS, /, **values: int) -> list[int]:
     """Packs field values into 32-bit words; fields that are not named are zero.
 
     Raises ValueError that names the field for a value out of its range.

@@ -75,8 +75,8 @@ class Spad:
     """The three scratch pads of a PE.
 
     `memory` is the style of the filter spads: "lut" (LUT RAM, one a PE), "block" (a 32-bit block
-    RAM with byte enables shared by the PEs of four neighbouring columns) or "macro" (as "block", but
-    as an instance of an SRAM module that the user supplies).
+    RAM with byte enables shared by the PEs of four neighbouring columns) or "macro" (as "block",
+    but as an instance of an SRAM module that the user supplies).
     """
 
     filters: int = 128
@@ -303,7 +303,7 @@ def _build(cls: type, content: Any, where: str, prefix: str) -> Any:
             raise ConfigError(f"{where}: unknown field {prefix}{name} (known: {accepted})")
     values = {}
     for name, value in content.items():
-        kind = known[name].type
+        kind: Any = known[name].type
         values[name] = (
             _build(kind, value, where, f"{prefix}{name}.") if is_dataclass(kind) else value
         )

@@ -32,7 +32,7 @@ def quantize_multiplier(scale: float) -> tuple[int, int]:
     if scale == 0.0:
         return 0, 0
     significand, shift = math.frexp(scale)
-    multiplier = int(math.floor(significand * (1 << 31) + 0.5))
+    multiplier = math.floor(significand * (1 << 31) + 0.5)
     if multiplier == 1 << 31:
         multiplier //= 2
         shift += 1

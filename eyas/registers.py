@@ -86,4 +86,6 @@ class Counter(IntEnum):
 
 
 SPAD_ACCESSES_PER_MAC = 4
-"""Ifmap read, filter read, psum read, psum write. Spad accesses = this * ACTIVE_MACS + SPAD_WRITES."""
+"""Ifmap read, filter read, psum read, psum write.
+
+Spad accesses = this * ACTIVE_MACS + SPAD_WRITES."""

@@ -1,0 +1,1 @@
+"""Reference arithmetic, program interpreter and RTL simulation."""

@@ -1,0 +1,5 @@
+"""`python -m eyas` is the command line."""
+
+from eyas.cli import main
+
+main()

@@ -1,0 +1,35 @@
+"""`eyas generate`: the Verilog of an accelerator."""
+
+from pathlib import Path
+
+import click
+
+from eyas.commands.options import config_option
+
+
+@click.command()
+@config_option
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="Where the Verilog goes: by default NAME.v; - is standard output.",
+)
+def command(config: str, output: str | None) -> None:
+    """Write the Verilog of an accelerator."""
+    from eyas.commands.output import console
+    from eyas.config import Config
+    from eyas.hw.verilog import generate
+
+    machine = Config.load(config)
+    verilog = generate(machine)
+    if output == "-":
+        click.echo(verilog, nl=False)
+        return
+    path = Path(output or f"{machine.name}.v")
+    path.write_text(verilog, encoding="utf-8")
+    console().print(
+        f"{path}: {machine.pes} PEs ({machine.array.rows} × {machine.array.cols}), "
+        f"{machine.glb.fmap_kib} + {machine.glb.filter_kib} KiB of GLB, "
+        f"{verilog.count(chr(10)):,} lines, {len(verilog) / 1e6:.1f} MB"
+    )
