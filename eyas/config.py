@@ -293,7 +293,7 @@ def presets() -> list[str]:
     return sorted(f.name[:-5] for f in folder.iterdir() if f.name.endswith(".toml"))
 
 
-def _build(cls: type, content: Any, where: str, prefix: str) -> Any:
+def _build(cls: Any, content: Any, where: str, prefix: str) -> Any:
     if not isinstance(content, dict):
         raise ConfigError(f"{where}: {prefix.rstrip('.')} must be a table, not {content!r}")
     known = {f.name: f for f in fields(cls)}
@@ -303,7 +303,7 @@ def _build(cls: type, content: Any, where: str, prefix: str) -> Any:
             raise ConfigError(f"{where}: unknown field {prefix}{name} (known: {accepted})")
     values = {}
     for name, value in content.items():
-        kind: Any = known[name].type
+        kind = known[name].type
         values[name] = (
             _build(kind, value, where, f"{prefix}{name}.") if is_dataclass(kind) else value
         )
