@@ -4,9 +4,9 @@
       bench/<key>/…      cocotb benches
       bulk/<key>/…       shared libraries of the bulk runner
 
-An entry is built in a temporary folder beside it and then renamed, which is atomic: processes that
-build the same thing at the same time do twice the work, but never see half of an entry. Deleting the
-folder is always safe.
+An entry is built in a temporary folder beside it and then renamed, which is atomic: processes
+that build the same thing at the same time do twice the work, but never see half of an entry.
+Deleting the folder is always safe.
 """
 
 import hashlib

@@ -4,8 +4,8 @@
         run_bench(Fifo(depth=4), "fifo", "eyas.sim.benches.fifo", env={"DEPTH": 4})
 
 The component becomes Verilog, Verilator compiles it once (the result is cached by content), and
-every `@cocotb.test` of the module runs on it in a process of its own. A failing one fails the pytest
-test with its name, message and seed.
+every `@cocotb.test` of the module runs on it in a process of its own. A failing one fails the
+pytest test with its name, message and seed.
 
 The clock is port `clk`, the synchronous reset port `rst`. With `pytest --waves` each run leaves a
 wave file in `build/waves`; `pytest --seed N` sets the seed. cocotb wakes Python on every clock and
@@ -68,10 +68,7 @@ def run_bench(
     print(f"bench {module} on {top_name}: seed {seed}")
     results = Path(tempfile.mkdtemp(prefix="eyas-bench-"))
     try:
-        extra = {
-            name: v if isinstance(v, str) else json.dumps(v) for name, v in (env or {}).items()
-        }
-        _run(verilator, folder, top_name, module, results, testcase, seed, waves, extra)
+        _run(verilator, folder, top_name, module, results, testcase, seed, waves, env or {})
         failures = _failures(results / "results.xml")
         if waves:
             _keep_waves(results, top_name)
@@ -133,10 +130,11 @@ def _run(
     testcase: str | None,
     seed: int,
     waves: bool,
-    env: dict[str, str],
+    env: Mapping[str, object],
 ) -> None:
     from cocotb_tools.runner import get_runner
 
+    extra = {name: v if isinstance(v, str) else json.dumps(v) for name, v in env.items()}
     # The results file says what failed; a bench that crashes leaves none.
     with _environment(verilator), contextlib.suppress(SystemExit):
         get_runner("verilator").test(
@@ -145,7 +143,7 @@ def _run(
             hdl_toplevel_lang="verilog",
             testcase=testcase,
             seed=seed,
-            extra_env={"PYTHONWARNINGS": "error::DeprecationWarning", **env},
+            extra_env={"PYTHONWARNINGS": "error::DeprecationWarning", **extra},
             waves=waves,
             build_dir=folder,
             test_dir=results,

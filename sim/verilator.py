@@ -67,7 +67,7 @@ class Verilator:
         return env
 
     def wave_format(self) -> str:
-        """ "fst" with the headers of lz4 and zlib, which Verilator's writer needs, "vcd" without."""
+        """fst where the headers are there that its writer needs (lz4, zlib), otherwise vcd."""
         check = subprocess.run(
             [self.compiler, "-x", "c++", "-fsyntax-only", "-"],
             input="#include <lz4.h>\n#include <zlib.h>\n",
@@ -81,7 +81,7 @@ class Verilator:
         return run_tool([str(self.path), *args], env=self.env, cwd=cwd)
 
     def make(self, folder: Path, makefile: str, jobs: int = 2, **variables: str) -> str:
-        """Compiles Verilator's output in `folder`. Raises LinkError with the compiler's messages."""
+        """Compiles Verilator's output in `folder`. Raises LinkError with the messages."""
         settings = [f"{name}={value}" for name, value in variables.items()]
         return run_tool(
             ["make", "-C", str(folder), "-f", makefile, f"-j{jobs}", *settings], env=self.env

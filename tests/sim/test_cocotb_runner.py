@@ -23,7 +23,7 @@ def test_bench_passes(capfd):
 
 
 def test_failing_bench_fails_with_its_message():
-    with pytest.raises(BenchFailure, match="seed 5: counts_nonsense failed.*count is not 77"):
+    with pytest.raises(BenchFailure, match=r"seed 5: counts_nonsense failed.*count is not 77"):
         run_bench(Counter(), "counter", "bench_counter", env={"STEP": 3}, seed=5)
 
 
