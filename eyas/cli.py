@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import click
 
+from eyas import __version__
 from eyas.errors import EyasError
 
 COMMANDS = ("generate", "configs")
@@ -30,7 +31,7 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show the traceback of an error (anywhere).")
-@click.version_option(package_name="eyas", message="eyas %(version)s")
+@click.version_option(__version__, message="eyas %(version)s")
 def eyas(debug: bool) -> None:
     """Generate DNN accelerators, compile models for them and simulate them, bit for bit."""
 
