@@ -53,6 +53,13 @@ def _check_power(name: str, value: object, low: int, high: int) -> None:
     _check(value & (value - 1) == 0, name, accepted, value)  # type: ignore[operator]
 
 
+def _check_choice(name: str, value: object, *choices: object) -> None:
+    # By type too: True equals 1 and 4.0 equals 4, but neither is meant.
+    known = any(value == choice and type(value) is type(choice) for choice in choices)
+    accepted = " or ".join(str(choice).lower() for choice in choices)
+    _check(known, name, accepted, value)
+
+
 def bits_for(values: int) -> int:
     """Bits that tell `values` different things apart; at least one."""
     return max(1, (values - 1).bit_length())
@@ -132,7 +139,7 @@ class Glb:
     def __post_init__(self) -> None:
         _check_int("glb.fmap_kib", self.fmap_kib, 1, 512)
         _check_int("glb.filter_kib", self.filter_kib, 1, 512)
-        _check(self.ifmap_ports in (1, 2), "glb.ifmap_ports", "1 or 2", self.ifmap_ports)
+        _check_choice("glb.ifmap_ports", self.ifmap_ports, 1, 2)
 
     @property
     def fmap_words(self) -> int:
@@ -163,6 +170,7 @@ class Ppu:
 
     def __post_init__(self) -> None:
         _check_power("ppu.lanes", self.lanes, 1, 32)
+        _check_choice("ppu.tables", self.tables, True, False)
 
 
 @dataclass(frozen=True)
@@ -178,7 +186,7 @@ class Memory:
     latency_cycles: int = 60
 
     def __post_init__(self) -> None:
-        _check(self.bus_bytes in (4, 8), "memory.bus_bytes", "4 or 8", self.bus_bytes)
+        _check_choice("memory.bus_bytes", self.bus_bytes, 4, 8)
         _check_power("memory.burst_beats", self.burst_beats, 2, 256)
         _check_power("memory.outstanding", self.outstanding, 1, 32)
         _check_int("memory.latency_cycles", self.latency_cycles, 1, 10_000)
@@ -195,11 +203,13 @@ class Control:
 
     def __post_init__(self) -> None:
         _check_power("control.queue_depth", self.queue_depth, 2, 64)
+        width = self.counter_width
+        whole = isinstance(width, int) and not isinstance(width, bool)
         _check(
-            self.counter_width == 0 or 16 <= self.counter_width <= 64,
+            whole and (width == 0 or 16 <= width <= 64),
             "control.counter_width",
-            "0 or from 16 to 64",
-            self.counter_width,
+            "0 or a whole number from 16 to 64",
+            width,
         )
 
 
