@@ -1,0 +1,96 @@
+"""The layers in plain NumPy: the arithmetic that programs and hardware must equal, byte for byte.
+
+    run_graph ──► convolution ──► convolution_psums ──► requantize (sim/requantize.py)
+              └─► max_pool
+
+Slow and obviously right: Python loops over the filter taps, exact integers within. Psums are sums
+of products modulo 2**32, as in the psum banks; every order of summation gives the same ones.
+"""
+
+import numpy as np
+
+from eyas.compiler.ir import Convolution, Graph, MaxPool
+from eyas.errors import ModelError
+from eyas.sim.requantize import requantize
+
+
+def _pad(ifmap: np.ndarray, padding: tuple[int, int, int, int], value: int) -> np.ndarray:
+    top, left, bottom, right = padding
+    widths = ((0, 0), (top, bottom), (left, right))
+    return np.pad(ifmap, widths, constant_values=np.int8(value))
+
+
+def _window(padded: np.ndarray, y: int, x: int, stride: tuple[int, int], e: int, f: int):
+    """The (C, E, F) inputs that the filter tap or pool position at (y, x) meets."""
+    rows = slice(y, y + stride[0] * (e - 1) + 1, stride[0])
+    columns = slice(x, x + stride[1] * (f - 1) + 1, stride[1])
+    return padded[:, rows, columns]
+
+
+def convolution_psums(ifmap: np.ndarray, layer: Convolution) -> np.ndarray:
+    """Psums, int32 (M, E, F), of an int8 ifmap (C, H, W); the bias is not in them."""
+    m, e, f = layer.output_shape(ifmap.shape)
+    _, channels, taps_y, taps_x = layer.filters.shape
+    filters = layer.filters.astype(np.int64)
+    filters = filters.reshape(layer.groups, m // layer.groups, channels, taps_y, taps_x)
+    padded = _pad(ifmap, layer.padding, layer.pad_value).astype(np.int64)
+    psums = np.zeros((layer.groups, m // layer.groups, e * f), np.int64)
+    for r in range(taps_y):
+        for s in range(taps_x):
+            y, x = r * layer.dilation[0], s * layer.dilation[1]
+            window = _window(padded, y, x, layer.stride, e, f)
+            psums += filters[:, :, :, r, s] @ window.reshape(layer.groups, channels, e * f)
+    return psums.reshape(m, e, f).astype(np.int32)  # keeps the low 32 bits
+
+
+def convolution(ifmap: np.ndarray, layer: Convolution) -> np.ndarray:
+    """The int8 ofmap (M, E, F) of an int8 ifmap (C, H, W)."""
+    how = layer.requantization
+    return requantize(
+        convolution_psums(ifmap, layer),
+        layer.bias[:, None, None],
+        how.multiplier[:, None, None],
+        how.shift[:, None, None],
+        how.dialect,
+        how.zero_point,
+        how.clamp_min,
+        how.clamp_max,
+        how.table,
+    )
+
+
+def max_pool(ifmap: np.ndarray, layer: MaxPool) -> np.ndarray:
+    """The int8 ofmap (C, E, F); padding is -128, so that it never wins against an input."""
+    channels, e, f = layer.output_shape(ifmap.shape)
+    padded = _pad(ifmap, layer.padding, -128)
+    ofmap = np.full((channels, e, f), -128, np.int8)
+    for r in range(layer.window[0]):
+        for s in range(layer.window[1]):
+            ofmap = np.maximum(ofmap, _window(padded, r, s, layer.stride, e, f))
+    return ofmap
+
+
+def run_graph(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Every tensor of the graph by name, int8 (C, H, W), from those of its inputs.
+
+    Raises ModelError for an input that is missing or has another type or shape.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    for name in graph.inputs:
+        tensors[name] = _checked_input(graph, name, inputs)
+    for layer in graph.layers:
+        run = max_pool if isinstance(layer, MaxPool) else convolution
+        tensors[layer.output] = run(tensors[layer.input], layer)  # type: ignore[arg-type]
+    return tensors
+
+
+def _checked_input(graph: Graph, name: str, inputs: dict[str, np.ndarray]) -> np.ndarray:
+    if name not in inputs:
+        raise ModelError(f"{graph.name}: input {name} is missing")
+    value, shape = inputs[name], tuple(graph.tensors[name].shape)
+    if value.dtype != np.int8 or value.shape != shape:
+        raise ModelError(
+            f"{graph.name}: input {name} must be int8 of shape {shape}, "
+            f"not {value.dtype} of shape {value.shape}"
+        )
+    return value
