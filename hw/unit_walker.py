@@ -69,7 +69,12 @@ class UnitWalker(wiring.Component):
         return m
 
     def _walk(self, m, unit, taken, last_row):
-        field = {name: select(m, self.slots, self.slot, name) for name in slot_layout(self.config)}
+        names = (
+            "ifmap_base", "filter_base", "y0", "x0", "units", "passes", "lane0", "q", "ifmap_plane",
+            "row_step", "dilation", "unit_rows", "tap_chunks", "tap_chunk_step", "q_plane",
+            "unit_words",
+        )  # fmt: skip
+        field = {name: select(m, self.slots, self.slot, name) for name in names}
         units_left = Signal(16)
         passes_left = Signal(16)
         self.row_left = Signal(8)
