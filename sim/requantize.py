@@ -1,0 +1,121 @@
+"""Golden requantisation: int32 psums to int8 ofmap values, in both dialects, as whole arrays.
+
+    psum ──► + bias ──► × multiplier·2**shift ──► + zero point ──► clamp ──► table ──► int8
+            (wraps)      rounded as TFLITE or ONNX
+
+Slow and obviously right: everything is integer arithmetic in int64, with one function per rounding
+step of the kernels that the dialects copy. The encoding of the parameters is in eyas/numerics.py.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from eyas.command import Dialect
+
+INT32_MIN, INT32_MAX = -(1 << 31), (1 << 31) - 1
+
+FLOAT32_SIGNIFICAND_BITS = 24
+
+TFLITE_SHIFTS = (-31, 30)
+"""Least and greatest shift that MultiplyByQuantizedMultiplier is defined for."""
+
+
+def requantize(
+    psum: ArrayLike,
+    bias: ArrayLike,
+    multiplier: ArrayLike,
+    shift: ArrayLike,
+    dialect: Dialect,
+    zero_point: int = 0,
+    clamp_min: int = -128,
+    clamp_max: int = 127,
+    table: ArrayLike | None = None,
+) -> np.ndarray:
+    """int8 ofmap values of int32 psums; psum, bias, multiplier and shift broadcast.
+
+    `table` holds 256 int8 values and is indexed by the clamped value & 0xFF. Adding the zero point
+    does not overflow. Raises ValueError for parameters that no front end may produce.
+    """
+    multiplier = np.asarray(multiplier, np.int64)
+    shift = np.asarray(shift, np.int64)
+    _check_parameters(multiplier, shift, dialect)
+    value = wrap_int32(np.asarray(psum, np.int64) + np.asarray(bias, np.int64))
+    scale = multiply_onnx if dialect == Dialect.ONNX else multiply_tflite
+    clamped = np.clip(scale(value, multiplier, shift) + zero_point, clamp_min, clamp_max)
+    if table is not None:
+        clamped = np.asarray(table, np.int8)[clamped & 0xFF]
+    return clamped.astype(np.int8)
+
+
+def multiply_tflite(value: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> np.ndarray:
+    """MultiplyByQuantizedMultiplier of tflite-micro (double rounding), int32 in and out.
+
+    The left shift of a positive `shift` wraps, as it does in micro's int32 product.
+    """
+    shift = np.asarray(shift, np.int64)
+    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
+    shifted = wrap_int32(np.asarray(value, np.int64) << left)
+    return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(shifted, multiplier), right)
+
+
+def saturating_rounding_doubling_high_mul(a: ArrayLike, b: ArrayLike) -> np.ndarray:
+    """gemmlowp's SaturatingRoundingDoublingHighMul of int32: (2*a*b) / 2**32, ties towards plus
+    infinity. Only INT32_MIN * INT32_MIN saturates."""
+    product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
+    return np.minimum((product + (1 << 30)) >> 31, INT32_MAX)
+
+
+def rounding_divide_by_pot(x: ArrayLike, exponent: ArrayLike) -> np.ndarray:
+    """gemmlowp's RoundingDivideByPOT: x / 2**exponent, ties away from zero; exponent 0 to 31."""
+    x, exponent = np.asarray(x, np.int64), np.asarray(exponent, np.int64)
+    half = (np.int64(1) << exponent) >> 1
+    return np.where(exponent > 0, (x + half - (x < 0)) >> exponent, x)
+
+
+def multiply_onnx(value: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> np.ndarray:
+    """onnxruntime's rint(float32(value) * float32(scale)) with scale = multiplier * 2**shift.
+
+    Results of a magnitude above 2**23 may come out smaller, but still above 2**23.
+    """
+    product = round_to_float32(round_to_float32(value) * np.asarray(multiplier, np.int64))
+    shift = np.asarray(shift, np.int64)
+    # Where it is not zero, 2**23 <= |product| <= 2**55: a left shift by more than 7 would only
+    # leave int64, and a right shift by 62 leaves nothing.
+    left, right = np.clip(shift, 0, 7), np.clip(-shift, 0, 62)
+    return shift_right_half_even(product << left, right)
+
+
+def round_to_float32(x: ArrayLike) -> np.ndarray:
+    """The integer, of at most 53 significant bits, rounded to 24 significant bits, half to even."""
+    x = np.asarray(x, np.int64)
+    _, bits = np.frexp(x.astype(np.float64))  # float64 holds x exactly
+    excess = np.maximum(bits.astype(np.int64) - FLOAT32_SIGNIFICAND_BITS, 0)
+    return shift_right_half_even(x, excess) << excess
+
+
+def shift_right_half_even(x: ArrayLike, bits: ArrayLike) -> np.ndarray:
+    """x / 2**bits rounded to the nearest integer, half to even; bits 0 to 62."""
+    x, bits = np.asarray(x, np.int64), np.asarray(bits, np.int64)
+    floor = x >> bits
+    twice_rest, one = (x - (floor << bits)) * 2, np.int64(1) << bits
+    return floor + ((twice_rest > one) | ((twice_rest == one) & (floor % 2 == 1)))
+
+
+def wrap_int32(x: ArrayLike) -> np.ndarray:
+    """The int32 that the low 32 bits of x are, as int64."""
+    return ((np.asarray(x, np.int64) - INT32_MIN) & 0xFFFF_FFFF) + INT32_MIN
+
+
+def _check_parameters(multiplier: np.ndarray, shift: np.ndarray, dialect: Dialect) -> None:
+    if dialect == Dialect.ONNX:
+        _check_range("an ONNX multiplier", multiplier, 1 << 23, (1 << 24) - 1)
+        _check_range("an ONNX shift", shift, -128, 127)
+    else:
+        _check_range("a TFLITE multiplier", multiplier, 0, INT32_MAX)
+        _check_range("a TFLITE shift", shift, *TFLITE_SHIFTS)
+
+
+def _check_range(what: str, values: np.ndarray, low: int, high: int) -> None:
+    wrong = values[(values < low) | (values > high)]
+    if wrong.size:
+        raise ValueError(f"{what} must be from {low} to {high}, not {wrong[0]}")
