@@ -1,0 +1,1 @@
+"""The demo network: handwritten digits through the whole machine; see README.md."""
