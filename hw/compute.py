@@ -29,7 +29,7 @@ class ComputeEngine(wiring.Component):
         rows = config.array.rows
         super().__init__(
             {
-                "port": In(EnginePort),
+                "port": Out(EnginePort),
                 "ifmap_read": Out(GlbRead).array(rows),
                 "filter_read": Out(GlbRead).array(rows + 1),  # the last for parameters
                 "ofmap_write": Out(GlbWrite).array(config.ppu.lanes),

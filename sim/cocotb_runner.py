@@ -31,6 +31,10 @@ from eyas.sim.verilator import Verilator, find_verilator
 WAVES_FOLDER = Path("build") / "waves"
 
 
+AMARANTH_WAIVERS = ("-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC")
+"""Amaranth sizes every expression itself, and its Verilog leaves extension and truncation implicit."""
+
+
 class BenchFailure(AssertionError):
     """A cocotb test that failed."""
 
@@ -64,7 +68,8 @@ def run_bench(
     seed = int(os.environ.get("EYAS_SEED", "1")) if seed is None else seed
     verilog = dut if isinstance(dut, str) else to_verilog(dut, top_name)
     verilator = find_verilator()
-    folder = _build(verilator, verilog, top_name, dict(parameters or {}), waves)
+    waivers = () if isinstance(dut, str) else AMARANTH_WAIVERS
+    folder = _build(verilator, verilog, top_name, dict(parameters or {}), waves, waivers)
     print(f"bench {module} on {top_name}: seed {seed}")
     results = Path(tempfile.mkdtemp(prefix="eyas-bench-"))
     try:
@@ -86,13 +91,18 @@ def to_verilog(component: Any, top_name: str) -> str:
 
 
 def _build(
-    verilator: Verilator, verilog: str, top_name: str, parameters: dict[str, object], waves: bool
+    verilator: Verilator,
+    verilog: str,
+    top_name: str,
+    parameters: dict[str, object],
+    waves: bool,
+    waivers: tuple[str, ...],
 ) -> Path:
     """The folder of the compiled bench, from the cache or new."""
     import cocotb
     from cocotb_tools.runner import get_runner
 
-    build_args = []
+    build_args = list(waivers)
     if waves:
         build_args.append(f"--trace-{verilator.wave_format()}")
     identity = (cocotb.__version__, verilator.version, verilator.compiler, top_name)
