@@ -2,6 +2,8 @@
 
     session = eyas.Session("model.onnx", config="edge8x8", target="rtl")
     outputs = session.run(None, {"input": x})
+
+The rest is in the packages hw, compiler, sim and host; see docs/architecture.md.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -131,7 +131,7 @@ def layer_graph(
         ),
         stride=(shape.U, shape.U),
         dilation=(shape.D, shape.D),
-        padding=(shape.P,) * 4,
+        padding=(shape.P, shape.P, shape.P, shape.P),
         groups=shape.G,
         pad_value=PAD_VALUE,
     )
