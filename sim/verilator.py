@@ -19,6 +19,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from eyas.errors import LinkError
 
 OLDEST = (5, 36)
 """The oldest Verilator that cocotb 2 works with."""
+
+MOST_JOBS = 8
+"""Compilers that run at a time, at most; each may take some hundred MB."""
 
 _NOT_INHERITED = ("VERILATOR_ROOT", "VERILATOR_BIN", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
 """The flags of a make around us speak of its job server, which ours cannot reach."""
@@ -80,12 +84,22 @@ class Verilator:
         """Runs Verilator and returns what it prints. Raises LinkError with its messages."""
         return run_tool([str(self.path), *args], env=self.env, cwd=cwd)
 
-    def make(self, folder: Path, makefile: str, jobs: int = 2, **variables: str) -> str:
+    def make(
+        self, folder: Path, makefile: str, targets: Iterable[str] = (), **variables: str
+    ) -> str:
         """Compiles Verilator's output in `folder`. Raises LinkError with the messages."""
         settings = [f"{name}={value}" for name, value in variables.items()]
-        return run_tool(
-            ["make", "-C", str(folder), "-f", makefile, f"-j{jobs}", *settings], env=self.env
-        )
+        jobs = f"-j{min(MOST_JOBS, os.cpu_count() or 1)}"
+        command = ["make", "-C", str(folder), "-f", makefile, jobs, *settings, *targets]
+        return run_tool(command, env=self.env)
+
+    @property
+    def include(self) -> Path:
+        """The folder of verilated.h."""
+        if self.root:
+            return self.root / "include"
+        answer = self.run(["--getenv", "VERILATOR_ROOT"])
+        return Path(answer.strip()) / "include"
 
 
 def run_tool(command: list[str], env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
