@@ -85,12 +85,33 @@ class MaxPool:
 Layer = Convolution | MaxPool
 
 
+@dataclass(frozen=True)
+class Port:
+    """An input or output as the model's user knows it, and the tensor behind it.
+
+    The host converts: a float32 is scale * (int8 - zero_point), a uint8 is int8 + 128. The shape
+    is the user's: batch first, a name where the model leaves the batch open.
+    """
+
+    name: str
+    tensor: str
+    dtype: str  # "float32", "int8" or "uint8"
+    shape: tuple[int | str, ...]
+    scale: float = 1.0
+    zero_point: int = 0
+
+
 @dataclass
 class Graph:
-    """Layers in the order in which they run. Every tensor is written once, before it is read."""
+    """Layers in the order in which they run. Every tensor is written once, before it is read.
+
+    Graphs without ports take and give their tensors as they are, int8 (1, C, H, W).
+    """
 
     name: str
     inputs: list[str]
     outputs: list[str]
     tensors: dict[str, Tensor] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
+    input_ports: list[Port] = field(default_factory=list)
+    output_ports: list[Port] = field(default_factory=list)
