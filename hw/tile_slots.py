@@ -44,7 +44,23 @@ def _shape(config: Config, name: str, entry: Field):
         return unsigned(config.array.cols)
     if name in ("y0", "x0"):
         return signed(COORDINATE_WIDTH)
+    if name in (limits := _limits(config)):
+        return unsigned(min(entry.width, bits_for(limits[name] + 1)))
     return signed(entry.width) if entry.signed else unsigned(entry.width)
+
+
+def _limits(config: Config) -> dict[str, int]:
+    """The greatest value of each field that the configuration bounds."""
+    spad, cols = config.spad, config.array.cols
+    return {
+        **dict.fromkeys(("we", "wf", "wm", "columns"), cols),
+        **dict.fromkeys(("taps", "span", "advance", "beats"), spad.ifmap_beats),
+        **dict.fromkeys(("span_beats", "advance_beats"), spad.ifmap_beats),
+        **dict.fromkeys(("q", "tap_pitch"), spad.ifmap_lanes),
+        **dict.fromkeys(("p", "psums"), spad.psums),
+        "steps": config.psum_bank.depth,
+        "filters": spad.filters,
+    }
 
 
 def select(m: Module, slots, index, name: str):
