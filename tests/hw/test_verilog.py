@@ -1,0 +1,105 @@
+"""Generated Verilog: deterministic, free of paths, clean under Verilator and Yosys."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from eyas.config import Config
+from eyas.errors import LinkError
+from eyas.hw.glb import Glb
+from eyas.hw.vector_unit import VectorUnit
+from eyas.hw.verilog import verilog_of
+from eyas.hw.yosys import check_verilog, run_yosys
+from eyas.sim.lint import lint
+
+TINY = Config.load("tiny4x4")
+TWO_PORTS = replace(TINY, glb=replace(TINY.glb, ifmap_ports=2))
+
+
+def make_glb(config):
+    return Glb(config, fmap_readers=6, fmap_writers=3, filter_readers=5)
+
+
+def component_cases():
+    return [
+        pytest.param(lambda: make_glb(TINY), id="glb"),
+        pytest.param(lambda: make_glb(TWO_PORTS), id="glb-two-ports"),
+        pytest.param(lambda: VectorUnit(TINY), id="vector-unit"),
+    ]
+
+
+@pytest.mark.parametrize("make", component_cases())
+def test_component_is_clean(make):
+    verilog = verilog_of(make(), "dut")
+    assert lint(verilog, "dut") == []
+    check_verilog(verilog, "dut")
+    assert verilog == verilog_of(make(), "dut")
+    assert "\\dut." not in verilog, "module names are plain"
+
+
+def test_glb_words_are_where_tools_look():
+    verilog = verilog_of(make_glb(TWO_PORTS), "eyas__glb")
+    words = TWO_PORTS.glb.fmap_words // 2
+    for name in ("fmap0", "fmap1", "filters"):
+        body = verilog.split(f"\nmodule eyas__glb__{name} ")[1].split("endmodule")[0]
+        depth = TWO_PORTS.glb.filter_words if name == "filters" else words
+        assert f"reg [63:0] words [{depth - 1}:0];" in body
+        assert f"words_index < {depth};" in body, "the initial zeros are one loop"
+
+
+def test_glb_becomes_block_ram_without_bypass():
+    verilog = verilog_of(make_glb(TINY), "glb")
+    cells = synthesize(verilog, "glb")
+    kib = TINY.glb.fmap_kib + TINY.glb.filter_kib
+    assert cells["DP16KD"] == kib // 2, "2 KiB each"
+    assert "TRELLIS_DPR16X4" not in cells
+    with_bypass = synthesize(verilog.replace("(* no_rw_check = 32'd1 *)", ""), "glb")
+    assert cells["LUT4"] + 100 < with_bypass["LUT4"]
+
+
+def synthesize(verilog, top):
+    """Number of cells of each type on an ECP5."""
+    script = f"synth_ecp5 -top {top}; tee -q -o cells.json stat -json"
+    return json.loads(run_yosys(verilog, script, "cells.json"))["design"]["num_cells_by_type"]
+
+
+def test_lint_finds_a_combinational_loop():
+    verilog = """module dut(input clk, input i, output o);
+        wire a = b ^ i;
+        wire b = a & i;
+        assign o = b;
+    endmodule
+    """
+    assert any("UNOPTFLAT" in warning for warning in lint(verilog, "dut"))
+
+
+def test_lint_and_check_find_what_is_undriven():
+    verilog = "module dut(output o);\n wire a, b;\n assign o = a & b;\nendmodule\n"
+    assert any("UNDRIVEN" in warning for warning in lint(verilog, "dut"))
+    with pytest.raises(LinkError, match="check -assert"):
+        check_verilog(verilog, "dut")
+
+
+class Preset(wiring.Component):
+    """A memory with contents."""
+
+    address: In(2)
+    data: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.words = words = Memory(shape=8, depth=4, init=[1, 2, 0, 0])
+        port = words.read_port()
+        m.d.comb += [port.addr.eq(self.address), self.data.eq(port.data)]
+        return m
+
+
+def test_memory_contents_survive():
+    verilog = verilog_of(Preset(), "dut")
+    assert "words[1] = 8'h02;" in verilog
+    assert "words_index" not in verilog
