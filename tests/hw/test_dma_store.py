@@ -1,4 +1,4 @@
-"""STORE: memory holds exactly the lanes that were to be written, at bus rate, ended when answered."""
+"""STORE: memory holds exactly the lanes to be written, at bus rate, and ends when answered."""
 
 import random
 from dataclasses import replace
