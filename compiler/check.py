@@ -1,7 +1,7 @@
 """The rules of the intermediate representation, checked after the front end and after every pass.
 
-A graph that passes runs on the golden operators, can be mapped and means the same to everybody. Each
-violation is a ModelError that names the layer or tensor; after a pass it is a fault of the pass.
+A graph that passes runs on the golden operators, and means the same to everybody. A violation is a
+ModelError that names the layer or tensor; after a pass it is a fault of the pass.
 """
 
 import numpy as np
