@@ -97,7 +97,8 @@ class Interpreter:
             words.restart()
 
     def step(self, command: Command) -> None:
-        """Runs one command. Raises ConfigError if it breaks a rule."""
+        """Runs one command; fields that are not named are zero. Raises ConfigError if it breaks a
+        rule."""
         try:
             self._step(command)
         except ConfigError as error:
@@ -112,10 +113,14 @@ class Interpreter:
             raise ConfigError(f"command {self.number}: {error}") from None
 
     def _step(self, command: Command) -> None:
+        values = dict.fromkeys(command.fields, 0) | command.values
         if command.opcode in (Opcode.SET, Opcode.END):
             if command.wait or command.give:
                 raise ConfigError("wait and give must be 0")
-            self._end() if command.opcode == Opcode.END else self._set(command)
+            if command.opcode == Opcode.END:
+                self._end()
+            else:
+                self.registers[command.engine][command.block] = values
             return
         run = {
             Opcode.LOAD: self._load,
@@ -124,11 +129,8 @@ class Interpreter:
             Opcode.VECTOR: self._vector,
         }[command.opcode]
         self._order.begin(command.engine, command.wait, self.number)
-        run(command.values)
+        run(values)
         self._order.end(command.engine, command.give)
-
-    def _set(self, command: Command) -> None:
-        self.registers[command.engine][command.block].update(command.values)
 
     def _end(self) -> None:
         if self._tile is not None:
@@ -163,13 +165,13 @@ class Interpreter:
         return Words("the counters", data, self._order)
 
     def _vector(self, values: dict[str, int]) -> None:
-        self.registers[Engine.STORE][0].update(values)
+        self.registers[Engine.STORE][0] = values
         words = moves.vector(values | self.registers[Engine.STORE][1], self._fmaps)
         self._count({Counter.GLB_VECTOR_WORDS: words})
 
     def _compute(self, values: dict[str, int]) -> None:
         blocks = self.registers[Engine.COMPUTE]
-        blocks[0].update(values)
+        blocks[0] = values
         segment = Segment(blocks)
         segment.check(self.config)
         self._check_tile(segment)
