@@ -1,0 +1,241 @@
+"""One lane of the post-processing unit: a 32-bit psum in, its int8 ofmap value out.
+
+The requantisation is that of sim/requantize.py, bit for bit, in both dialects on one path and all
+in two's complement. A register stands behind every stage:
+
+    stage        ONNX                                     TFLITE
+    input        psum, bias, multiplier, shift
+    bias         v = psum + bias, wraps
+    left (2)     v << left, until its top two bits differ v << max(shift, 0), wraps
+    round        to 24 bits, half to even                 as it is
+    products     four 17-bit products of that and the multiplier
+    sum (2)      added up
+    high         24 bits, half to even, in units of 2**30 (product + 2**30) >> 31
+    right (2)    >> right, with a rounding and a sticky bit; what saturates is flagged
+    zero point   rounded, ties to even; + zero point      rounded, ties away from zero; + zero point
+    clamp        to [clamp_min, clamp_max]
+    table        looked up, or as it is (only with config.ppu.tables)
+
+`right` is left - shift - 31 for ONNX and max(-shift, 0) for TFLITE, limited to 0 … 31: beyond, a
+result saturates or is zero anyway.
+
+Latency: `latency` cycles. Throughput: a value a cycle. No back-pressure.
+"""
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from eyas.config import Config
+from eyas.hw.interfaces import PARAM_LAYOUT
+from eyas.hw.memories import SpadMemory
+
+STAGES = 13
+"""Without the table."""
+TABLE_ENTRIES = 256
+PSUM_WIDTH = 32
+FLOAT_EXCESS = 7
+"""Bits of a normalised v below the sign and 24 more, of which the first is its leading digit."""
+LIMB = 17
+"""Bits of the lower half of a factor; both halves fit a signed 18-bit multiplier."""
+HIGH_BIT = 30
+"""Weight of the rounding bit in the product: TFLITE rounds bit 31 at bit 30, ONNX at 30 or 29."""
+RESULT_BITS = 9
+"""Signed bits before the zero point is added; whatever needs more saturates behind it."""
+
+PPUConstants = data.StructLayout(
+    {
+        "dialect": 1,  # of eyas.command.Dialect
+        "zero_point": signed(8),
+        "clamp_min": signed(8),
+        "clamp_max": signed(8),
+        "table": 1,  # values go through the table
+    }
+)
+"""What must hold still while values are in the lane."""
+
+
+def lane_latency(config: Config) -> int:
+    """Cycles from `valid` of a PPULane to its `value_valid`."""
+    return STAGES + 1 if config.ppu.tables else STAGES
+
+
+class PPULane(wiring.Component):
+    def __init__(self, config: Config):
+        self.tables = config.ppu.tables
+        self.latency = lane_latency(config)
+        super().__init__(
+            {
+                "constants": In(PPUConstants),
+                "valid": In(1),
+                "psum": In(signed(PSUM_WIDTH)),
+                "params": In(PARAM_LAYOUT),
+                "table_half": In(1),  # of the value: which of the two tables it goes through
+                "table_write": In(1),
+                "table_address": In(range(2 * TABLE_ENTRIES)),  # half, then value & 0xFF
+                "table_data": In(8),
+                "value_valid": Out(1),
+                "value": Out(8),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        onnx = self.constants.dialect
+        psum, params = delayed(m, self.psum, 1, "psum"), delayed(m, self.params, 1, "params")
+        value = registered(m, (psum + params.bias)[:PSUM_WIDTH], "v")
+        shift = delayed(m, params.shift, 1, "shift")
+        value, shift, unshifted = self._shift_left(m, value, shift, onnx)
+        factor = self._round_factor(m, value, onnx)
+        right = self._right_distance(m, shift, unshifted)
+        multiplier = delayed(m, params.multiplier[: PSUM_WIDTH - 1], 4, "multiplier")
+        high, up = self._cut(m, self._multiply(m, factor, multiplier), onnx)
+        shifted = self._shift_right(m, high, delayed(m, right, 3, "right"))
+        total = self._add_zero_point(m, *shifted, delayed(m, up, 2, "up"), onnx)
+        clamped = self._clamp(m, *total)
+        self._look_up(m, clamped)
+        m.d.comb += self.value_valid.eq(delayed(m, self.valid, self.latency, "valid"))
+        return m
+
+    def _shift_left(self, m, value, shift, onnx):
+        """Two stages. Also the bits of the distance that were not shifted by (ONNX), as a number:
+        31 - left, and zero for TFLITE."""
+        unshifted = Cat()
+        by_hand = Mux(shift[-1], 0, shift[:5])
+        for distances in ((16, 8), (4, 2, 1)):
+            skipped = []
+            for distance in distances:
+                top = value[-1 - distance :]
+                redundant = ~top.any() | top.all()
+                taken = Signal(name=f"left_by_{distance}")
+                m.d.comb += taken.eq(Mux(onnx, redundant, by_hand[distance.bit_length() - 1]))
+                value = Mux(taken, Cat(C(0, distance), value[:-distance]), value)
+                skipped.insert(0, ~taken & onnx)
+            value = registered(m, value, f"v_left_{distance}")
+            unshifted = Cat(
+                registered(m, Cat(skipped), f"unshifted_{distance}"),
+                delayed(m, unshifted, 1, f"unshifted_{distance}_late"),
+            )
+            by_hand = delayed(m, by_hand, 1, f"by_hand_{distance}")
+            shift = delayed(m, shift, 1, f"shift_{distance}")
+        return value, shift, unshifted
+
+    def _round_factor(self, m, value, onnx):
+        """One stage. ONNX: 24 significant bits; the rounding may carry into a 33rd bit."""
+        rest, kept = value[:FLOAT_EXCESS], value[FLOAT_EXCESS:].as_signed()
+        up = onnx & rest[-1] & (rest[:-1].any() | kept[0])
+        rest = Mux(onnx, 0, rest)
+        return registered(m, Cat(rest, (kept + up)[: len(kept) + 1]).as_signed(), "factor")
+
+    def _right_distance(self, m, shift, unshifted):
+        """Two stages: unshifted + shift, of which the distance is the negative, within limits."""
+        negative = registered(m, shift.as_signed() + unshifted, "right_negative")
+        distance = Signal(signed(len(negative) + 1))
+        m.d.comb += distance.eq(-negative)
+        limited = Mux(distance[5:-1].any(), 31, distance[:5])
+        return registered(m, Mux(distance[-1], 0, limited), "right_distance")
+
+    def _multiply(self, m, factor, multiplier):
+        """Three stages; factor is signed, multiplier not."""
+        low, high = factor[:LIMB], factor[LIMB:].as_signed()
+        m_low, m_high = multiplier[:LIMB], multiplier[LIMB:]
+        low_low = registered(m, low * m_low, "low_low")
+        low_high = registered(m, low * m_high, "low_high")
+        high_low = registered(m, high * m_low, "high_low")
+        high_high = registered(m, high * m_high, "high_high")
+        middle = registered(m, low_high + high_low, "middle")
+        outer = delayed(m, Cat(low_low, high_high), 1, "outer")
+        upper = Signal(signed(2 * PSUM_WIDTH - 1 - LIMB), name="upper")
+        m.d.sync += upper.eq(outer[LIMB:].as_signed() + middle)
+        return Cat(delayed(m, outer[:LIMB], 1, "lower"), upper).as_signed()
+
+    def _cut(self, m, product, onnx):
+        """One stage: the product from HIGH_BIT on, and whether the rest of it rounds up there.
+
+        ONNX products have their leading digit at bit 54 (long) or 53 and keep 24 digits. Long ones
+        and TFLITE's are rounded at bit 31: `up` then stands in the bit below that.
+        """
+        digits = FLOAT_EXCESS + 2 * 24
+        long = ~onnx | (product[digits - 1] ^ product[-1])
+        below = product[: HIGH_BIT - 1].any()
+        half, last, next_to_last = product[HIGH_BIT - 1], product[HIGH_BIT], product[HIGH_BIT + 1]
+        up_long = last & (~onnx | next_to_last | half | below)
+        up_short = half & (last | below)
+        value = Cat(Mux(long, up_long, last), product[HIGH_BIT + 1 :])
+        return registered(m, value, "high"), registered(m, Mux(long, up_long, up_short), "up")
+
+    def _shift_right(self, m, value, right):
+        """Two stages: a rounding bit and RESULT_BITS, sign, what is below (any bit set, all bits
+        set), and whether there is more above."""
+        sign = value[-1]
+        below_any, below_all, beyond = C(0, 1), C(1, 1), C(0, 1)
+        for distances in ((16, 8), (4, 2, 1)):
+            for distance in distances:
+                taken = right[distance.bit_length() - 1]
+                keep = RESULT_BITS + distance  # with the rounding bit; what is left to shift fits
+                below_any |= taken & value[:distance].any()
+                below_all &= ~taken | value[:distance].all()
+                beyond |= ~taken & (value[keep:] ^ sign.replicate(len(value) - keep)).any()
+                filled = Cat(value[distance:], sign.replicate(distance))
+                value = Mux(taken, filled[:keep], value[:keep])
+            stage = f"right_{distance}"
+            value = registered(m, value, f"v_{stage}")
+            sign = delayed(m, sign, 1, f"sign_{stage}")
+            below_any = registered(m, below_any, f"any_{stage}")
+            below_all = registered(m, below_all, f"all_{stage}")
+            beyond = registered(m, beyond, f"beyond_{stage}")
+            right = delayed(m, right, 1, f"{stage}_distance")
+        return value, sign, below_any, below_all, beyond
+
+    def _add_zero_point(self, m, value, sign, below_any, below_all, beyond, up, onnx):
+        """One stage. Adding `up` to what is below the rounding bit carries into it where all bits
+        there are set, and leaves zeros behind; otherwise it leaves something that is not zero."""
+        half, result = value[0], value[1:]
+        tie_up = Mux(onnx, result[0], ~sign)
+        without_carry = half & (below_any | up | tie_up)
+        round_up = Mux(up & below_all, half | tie_up, without_carry)
+        # One adder: the rounding enters as the carry from a bit below the zero point's lowest.
+        zero_point = Cat(round_up, self.constants.zero_point)
+        total = Cat(C(1, 1), result).as_signed() + zero_point.as_signed()
+        return (
+            registered(m, total[1:].as_signed(), "total"),
+            delayed(m, sign, 1, "sign_total"),
+            registered(m, beyond | (result[-1] ^ sign), "beyond_total"),
+        )
+
+    def _clamp(self, m, total, sign, beyond):
+        low, high = self.constants.clamp_min, self.constants.clamp_max
+        below = Mux(beyond, sign, total < low)
+        above = Mux(beyond, ~sign, total > high)
+        return registered(m, Mux(below, low, Mux(above, high, total))[:8], "clamped")
+
+    def _look_up(self, m, clamped):
+        if not self.tables:
+            m.d.comb += self.value.eq(clamped)
+            return
+        m.submodules.table = table = SpadMemory(2 * TABLE_ENTRIES, 8, style="block")
+        half = delayed(m, self.table_half, STAGES, "table_half")
+        plain = delayed(m, clamped, 1, "plain")
+        m.d.comb += [
+            table.write_enable.eq(self.table_write),
+            table.write_address.eq(self.table_address),
+            table.write_data.eq(self.table_data),
+            table.read_address.eq(Cat(clamped, half)),
+            self.value.eq(Mux(self.constants.table, table.read_data, plain)),
+        ]
+
+
+def registered(m: Module, value, name: str) -> Signal:
+    """A register that takes `value` in every cycle."""
+    register = Signal.like(value, name=name)
+    m.d.sync += register.eq(value)
+    return register
+
+
+def delayed(m: Module, value, cycles: int, name: str):
+    """`value` as it was `cycles` cycles ago."""
+    for cycle in range(cycles):
+        register = Signal.like(value, name=f"{name}_{cycle + 1}")
+        m.d.sync += register.eq(value)
+        value = register
+    return value
