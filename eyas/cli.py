@@ -14,7 +14,7 @@ import click
 from eyas import __version__
 from eyas.errors import EyasError
 
-COMMANDS = ("generate", "configs")
+COMMANDS = ("generate", "layer", "configs")
 
 
 class LazyGroup(click.Group):

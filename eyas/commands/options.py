@@ -1,6 +1,12 @@
 """Options that several commands share."""
 
+from typing import TYPE_CHECKING, Any
+
 import click
+
+if TYPE_CHECKING:
+    from eyas.config import Config
+    from eyas.sim.simulator import MemoryTiming
 
 config_option = click.option(
     "--config",
@@ -9,3 +15,57 @@ config_option = click.option(
     metavar="NAME|FILE.toml",
     help="The accelerator: a preset (see `eyas configs`) or a TOML file.",
 )
+
+waves_option = click.option(
+    "--waves", metavar="FILE", help="Write waves, .fst or .vcd, for GTKWave or Surfer."
+)
+
+_MEMORY_OPTIONS = (
+    click.option(
+        "--memory-bytes-per-cycle",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="X",
+        help="Memory traffic per cycle, reads and writes together. [default: the bus width]",
+    ),
+    click.option(
+        "--memory-latency",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Cycles from a read's address to its data. [default: of the configuration]",
+    ),
+    click.option(
+        "--back-pressure",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=0.0,
+        metavar="P",
+        help="Probability that a memory channel pauses in a cycle. [default: 0]",
+    ),
+    click.option("--seed", type=int, default=0, metavar="N", help="Of everything random."),
+)
+
+
+def memory_options(command: Any) -> Any:
+    """Adds the options of the simulated memory; see `memory_timing`."""
+    for option in reversed(_MEMORY_OPTIONS):
+        command = option(command)
+    return command
+
+
+def memory_timing(
+    config: "Config",
+    memory_bytes_per_cycle: float | None,
+    memory_latency: int | None,
+    back_pressure: float,
+    seed: int,
+) -> "MemoryTiming":
+    """The timing that the options of `memory_options` ask for."""
+    from dataclasses import replace
+
+    from eyas.sim.simulator import MemoryTiming
+
+    timing = replace(MemoryTiming.of(config), stall=back_pressure, seed=seed)
+    if memory_bytes_per_cycle is not None:
+        timing = replace(timing, bytes_per_cycle=memory_bytes_per_cycle)
+    if memory_latency is not None:
+        timing = replace(timing, latency_cycles=memory_latency)
+    return timing
