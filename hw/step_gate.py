@@ -50,7 +50,8 @@ class StepGate(wiring.Component):
         super().__init__(
             {
                 "slots": In(slot_layout(config)).array(slots),
-                "filled": In(slots),  # taken in order, round and round
+                "filled": In(slots),  # segments not yet walked, taken in order, round and round
+                "walked": Out(slots),  # pulse: the segment's last item is on its way
                 "computed": Out(slots),  # pulse: no row needs the slot for computing any more
                 "ifmaps_ready": In(rows),
                 "filters_ready": In(rows),
@@ -130,6 +131,7 @@ class StepGate(wiring.Component):
                 ]
             with m.If(item.segment_end):
                 m.d.sync += [known.eq(0), slot.eq(slot + 1)]
+                m.d.comb += self.walked.bit_select(slot, 1).eq(1)
             with m.If(item.tile_end):
                 m.d.sync += memory.eq(~memory)
         with m.If(load_shape):
