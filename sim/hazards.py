@@ -48,11 +48,10 @@ class Order:
         }
 
     def restart(self) -> None:
-        """A new program starts when all is idle: what was before is in order with everything."""
+        """A program starts without tokens, and when all is idle: what was before is over."""
         self.clocks[:] = 0
         for queue in self.tokens.values():
-            for clock in queue:
-                clock[:] = 0
+            queue.clear()
 
     def begin(self, engine: Engine, wait: int, number: int) -> None:
         """Takes the tokens of command `number`. Raises ConfigError where there is none."""

@@ -38,7 +38,8 @@ class Interpreter:
 
     memory: uint8, the memory image itself; glb: words, uint8 (words, 8), of each Space; registers:
     field values of each engine's register blocks; counts: counters that do not depend on time;
-    warnings: lines about the last run that are no errors. All but `warnings` outlast a run.
+    warnings: lines about the last run that are no errors. Memory, GLB, registers and counts stay
+    from run to run.
     """
 
     def __init__(self, config: Config, memory: np.ndarray):

@@ -17,17 +17,13 @@ from eyas.command import PARAM_WORDS, TABLE_WORDS, Dialect
 from eyas.config import WORD_LANES
 from eyas.errors import ConfigError
 from eyas.layout import unpack_filter_blocks, unpack_parameters
+from eyas.sim.addresses import axes, wrap
 from eyas.sim.hazards import Actor, Words
 from eyas.sim.requantize import requantize
 from eyas.sim.segment import Segment
 
 PRODUCT_VALUES = 1 << 20
 """Values converted to float64 at a time, for the matrix product."""
-
-
-def wrap(addresses: np.ndarray) -> np.ndarray:
-    """GLB addresses have 16 bits."""
-    return addresses & 0xFFFF
 
 
 def segment_psums(segment: Segment, fmaps: Words, filter_space: Words) -> np.ndarray:
@@ -59,7 +55,7 @@ def _product(values: np.ndarray, filters: np.ndarray) -> np.ndarray:
 
 def _filters(segment: Segment, filter_space: Words) -> np.ndarray:
     """int8 (k, s, i, set, t, l, j); zero for the units that the last channel chunk lacks."""
-    unit, filter_set, word = np.ogrid[: segment.units, : segment.wm, : segment.filter_words]
+    unit, filter_set, word = axes(segment.units, segment.wm, segment.filter_words)
     addresses = unit * segment.unit_words + filter_set * segment.filter_words + word
     words = filter_space.read(Actor.COMPUTE, "filter_base", wrap(segment.filter_base + addresses))
     blocks = unpack_filter_blocks(words, segment.taps, segment.q, segment.p)
@@ -74,10 +70,10 @@ def _ifmaps(segment: Segment, fmaps: Words, filters: np.ndarray) -> np.ndarray:
     first, lanes = segment.lane0, segment.channel_chunks * segment.q
     blocks = -(-(first + lanes) // WORD_LANES)
     # Rows (a, i), and columns (b, f, s, t), from the coordinate of ifmap_base.
-    a, i = np.ogrid[: segment.we, : segment.unit_rows]
+    a, i = axes(segment.we, segment.unit_rows)
     down = i * segment.dilation + a * segment.stride_y
     row_words = i * segment.row_step + a * segment.we_step
-    b, f, s, t = np.ogrid[: segment.wf, : segment.steps, : segment.tap_chunks, : segment.taps]
+    b, f, s, t = axes(segment.wf, segment.steps, segment.tap_chunks, segment.taps)
     right = (b * segment.steps + f) * segment.stride_x
     right = right + s * segment.tap_chunk_step + t * segment.dilation
     inside_y = _inside(segment.y0 + down, segment.ifmap_height)
@@ -132,7 +128,7 @@ def drain(segment: Segment, psums: np.ndarray, fmaps: Words, filter_space: Words
         )
     except ValueError as error:
         raise ConfigError(f"param_base leads to unusable parameters: {error}") from None
-    a, f, m = np.ogrid[tuple(slice(size) for size in ofmap.shape)]
+    a, f, m = axes(*ofmap.shape)
     lane = segment.ofmap_lane + m
     words = segment.ofmap_base + lane // WORD_LANES * segment.ofmap_plane
     words = wrap(words + a * segment.ofmap_pitch + f)

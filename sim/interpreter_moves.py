@@ -5,8 +5,8 @@ import numpy as np
 from eyas.command import VectorOp
 from eyas.config import WORD_BYTES
 from eyas.errors import ConfigError
+from eyas.sim.addresses import axes, wrap
 from eyas.sim.hazards import Actor, Words
-from eyas.sim.interpreter_compute import wrap
 
 
 def descriptor_words(values: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -14,7 +14,7 @@ def descriptor_words(values: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
     for name in ("memory_address", "memory_stride1", "memory_stride2"):
         if values[name] % WORD_BYTES:
             raise ConfigError(f"{name} must be a multiple of {WORD_BYTES}, not {values[name]}")
-    a2, a1, a0 = np.ogrid[: values["n2"], : values["n1"], : values["n0"]]
+    a2, a1, a0 = axes(values["n2"], values["n1"], values["n0"])
     memory = values["memory_address"] + a0 * WORD_BYTES
     memory = memory + a1 * values["memory_stride1"] + a2 * values["memory_stride2"]
     glb = values["glb_address"] + a0
@@ -59,15 +59,13 @@ def vector(values: dict[str, int], fmaps: Words) -> int:
 
 def _vector_words(values: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Addresses read (block, e, i, f, t), whether they are inside (e, i, f, t), and written."""
-    e, i, f, t = np.ogrid[
-        : values["out_height"], : values["rows"], : values["out_width"], : values["taps"]
-    ]
+    e, i, f, t = axes(values["out_height"], values["rows"], values["out_width"], values["taps"])
     down = e * values["stride_y"] + i
     right = f * values["stride_x"] + t
     y, x = values["y0"] + down, values["x0"] + right
     inside = (y >= 0) & (y < values["in_height"]) & (x >= 0) & (x < values["in_width"])
     block = np.arange(values["blocks"])[:, None, None, None, None]
     inputs = values["in_base"] + block * values["in_plane"] + down * values["in_pitch"] + right
-    block, e, f = np.ogrid[: values["blocks"], : values["out_height"], : values["out_width"]]
+    block, e, f = axes(values["blocks"], values["out_height"], values["out_width"])
     outputs = values["out_base"] + block * values["out_plane"] + e * values["out_pitch"] + f
     return wrap(inputs), inside, wrap(outputs)

@@ -710,6 +710,8 @@ def test_left_over_tokens_are_a_warning(program):
         "1 tokens from STORE to LOAD are left over at END",
     ]
     assert interpreter.tokens[Engine.STORE, Engine.LOAD] == 1
+    interpreter.run(0, len(program.commands))  # which starts without them
+    assert interpreter.tokens[Engine.STORE, Engine.LOAD] == 1
 
 
 def test_token_counters_must_not_overflow():
