@@ -1,0 +1,34 @@
+"""From a model to a program: front end, passes, mapper, program writer.
+
+model ─import_onnx─► Graph ─run_passes─► Graph ─compile_graph─► Program
+         (checked)          (checked after each)
+"""
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from eyas.compiler.ir import Graph
+from eyas.compiler.onnx_frontend import import_onnx
+from eyas.compiler.passes import run_passes
+from eyas.compiler.program import Program
+from eyas.compiler.writer import compile_graph
+from eyas.config import Config
+
+Model = str | Path | bytes | onnx.ModelProto | Graph
+"""Where a network comes from: a path, the bytes of an ONNX file, a ModelProto, or a graph."""
+
+
+def load_graph(model: Model) -> Graph:
+    """The graph of a model after all passes. Raises ModelError for what is not supported."""
+    return run_passes(model if isinstance(model, Graph) else import_onnx(model))
+
+
+def compile_model(model: Model, config: str | Path | Config, **options: Any) -> Program:
+    """The program that runs `model` on a machine of `config`: a preset, a .toml file or a Config.
+
+    `options` are those of `compile_graph`. Raises ModelError for a model that is not supported and
+    ConfigError for one that the configuration cannot hold.
+    """
+    return compile_graph(load_graph(model), Config.load(config), **options)

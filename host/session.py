@@ -1,0 +1,153 @@
+"""A session: a model, ready to run, shaped like onnxruntime's.
+
+    session = eyas.Session("model.onnx", config="edge8x8", target="rtl")
+    outputs = session.run(None, {"input": x})       # list of arrays
+    session.counters["cycles"]                      # of this run
+    session.intermediates["conv1_out"]              # every tensor, int8
+
+    feed ─quantise─► int8 ─target: program on interpreter or RTL─► int8 ─dequantise─► outputs
+
+The host quantises float inputs and dequantises float outputs exactly as onnxruntime's
+QuantizeLinear and DequantizeLinear do; all else runs on the target.
+"""
+
+from collections import Counter as Total
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eyas.compiler.compile import Model, compile_graph, load_graph
+from eyas.compiler.ir import Graph, Port
+from eyas.compiler.program import Program
+from eyas.compiler.program_file import load_program
+from eyas.config import Config
+from eyas.errors import ModelError
+from eyas.host.conversion import from_int8, to_int8
+from eyas.host.targets import GoldenTarget, NumpyTarget, RtlTarget, Target, Tensors
+
+TARGETS = ("golden", "numpy", "rtl")
+TYPES = {"float32": "tensor(float)", "int8": "tensor(int8)", "uint8": "tensor(uint8)"}
+"""onnxruntime's names of the types."""
+
+
+@dataclass(frozen=True)
+class NodeArg:
+    """An input or output as onnxruntime describes it."""
+
+    name: str
+    shape: list[int | str]
+    type: str
+
+
+class Session:
+    """A model on a target.
+
+    model: path of an .onnx or .eyas file, bytes of an ONNX file, onnx.ModelProto, Graph or Program.
+    config: a preset, a .toml file or a Config.
+    target: "golden" (interpreter), "numpy" (reference operators) or "rtl" (Verilated RTL).
+    status: told in a line what takes time (compiling); nothing is printed otherwise.
+
+    Raises ModelError for a model that is not supported and ConfigError for one that the
+    configuration cannot hold.
+    """
+
+    def __init__(
+        self,
+        model: Model | Program,
+        config: str | Path | Config = "edge8x8",
+        target: str = "golden",
+        *,
+        status: Callable[[str], None] = lambda text: None,
+    ):
+        if target not in TARGETS:
+            raise ModelError(f"no target {target!r}: give one of {', '.join(TARGETS)}")
+        self.config = Config.load(config)
+        self.program, self.graph = _load(model, self.config)
+        self._target = self._make_target(target, status)
+        self.counters: dict[str, int] = {}
+        """Hardware counters of the last run by lower-case name, summed over its batch."""
+        self.intermediates: Tensors = {}
+        """Every tensor of the last run by name, int8 (N, C, H, W)."""
+
+    def _make_target(self, target: str, status: Callable[[str], None]) -> Target:
+        if target == "numpy":
+            if self.graph is None:
+                raise ModelError(
+                    f"{self.program.name}: target numpy needs the model itself, not an .eyas file"
+                )
+            return NumpyTarget(self.graph)
+        if target == "rtl":
+            return RtlTarget(self.program, self.config, status)
+        return GoldenTarget(self.program, self.config)
+
+    def get_inputs(self) -> list[NodeArg]:
+        """The inputs, with name, shape (batch first) and type."""
+        return [_describe(port) for port in self.program.inputs]
+
+    def get_outputs(self) -> list[NodeArg]:
+        """The outputs, with name, shape (batch first) and type."""
+        return [_describe(port) for port in self.program.outputs]
+
+    def run(
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any]
+    ) -> list[np.ndarray]:
+        """The outputs named, or all of them for None, for the inputs in `input_feed`.
+
+        Batches of any size run one after the other. Raises ModelError, saying what is accepted, for
+        a name, shape or type that the model does not have.
+        """
+        wanted = self._wanted(output_names)
+        quantised = self._quantised(input_feed)
+        counters: Total[str] = Total()
+        steps: list[Tensors] = []
+        for n in range(len(next(iter(quantised.values())))):
+            tensors, counts = self._target.run({name: v[n] for name, v in quantised.items()})
+            steps.append(tensors)
+            counters.update({counter.name.lower(): count for counter, count in counts.items()})
+        self.counters = dict(counters)
+        self.intermediates = {name: np.stack([s[name] for s in steps]) for name in steps[0]}
+        return [from_int8(port, self.intermediates[port.tensor]) for port in wanted]
+
+    def _wanted(self, names: Sequence[str] | None) -> list[Port]:
+        ports = {port.name: port for port in self.program.outputs}
+        for name in names or ():
+            if name not in ports:
+                raise ModelError(
+                    f"{self.program.name}: no output {name!r} (outputs: {', '.join(ports)})"
+                )
+        return [ports[name] for name in names] if names else list(ports.values())
+
+    def _quantised(self, feed: Mapping[str, Any]) -> Tensors:
+        """int8 (N, C, H, W) by tensor, from a feed that is checked."""
+        model = self.program.name
+        ports = {port.name: port for port in self.program.inputs}
+        for name in feed:
+            if name not in ports:
+                raise ModelError(f"{model}: no input {name!r} (inputs: {', '.join(ports)})")
+        values: Tensors = {}
+        for name, port in ports.items():
+            if name not in feed:
+                raise ModelError(f"{model}: input {name} is missing from the feed")
+            shape = self.program.tensor(port.tensor).shape
+            values[port.tensor] = to_int8(port, feed[name], model).reshape(-1, *shape)
+        if len({len(value) for value in values.values()}) > 1:
+            raise ModelError(f"{model}: all inputs must have the same batch size")
+        return values
+
+
+def _describe(port: Port) -> NodeArg:
+    return NodeArg(port.name, list(port.shape), TYPES[port.dtype])
+
+
+def _load(model: Model | Program, config: Config) -> tuple[Program, Graph | None]:
+    """The program, and the graph where it is made from one."""
+    if isinstance(model, Program):
+        model.check_config(config)
+        return model, None
+    if isinstance(model, str | Path) and str(model).endswith(".eyas"):
+        return load_program(model, config), None
+    graph = load_graph(model)
+    return compile_graph(graph, config), graph
