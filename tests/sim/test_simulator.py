@@ -120,7 +120,8 @@ def test_interleaved_banks():
     """With two fmap memories, word a is entry a // 2 of memory a % 2."""
     module = VERILOG[: VERILOG.index("endmodule") + 10]
     module = module[module.index("module") :].replace("fmap0", "fmap1")
-    instance = "  eyas__glb__fmap1 fmap1(.clk(clk), .we(state == 15), .wa(word), .wd(0), .ra(word), .rd());"
+    ports = ".clk(clk), .we(state == 15), .wa(word), .wd(0), .ra(word), .rd()"
+    instance = f"  eyas__glb__fmap1 fmap1({ports});"
     verilog = VERILOG.replace("  // Host side", instance + "\n  // Host side") + module
     two = replace(CONFIG, glb=replace(CONFIG.glb, ifmap_ports=2))
     with Simulator(two, verilog, memory=4096) as simulator:
@@ -147,9 +148,9 @@ def test_other_hardware():
 
 def test_breach_of_axi_is_reported():
     verilog = VERILOG.replace("m_axi_wlast = beat == n0 - 1", "m_axi_wlast = beat == n0")
-    with Simulator(CONFIG, verilog, memory=1 << 16) as simulator:
-        with pytest.raises(LinkError, match="broke AXI4 in cycle .*wlast is wrong in beat 4"):
-            start(simulator, [store(0x4000, 0, 4), END])
+    simulator = Simulator(CONFIG, verilog, memory=1 << 16)
+    with pytest.raises(LinkError, match=r"broke AXI4 in cycle .*wlast is wrong in beat 4"):
+        start(simulator, [store(0x4000, 0, 4), END])
 
 
 def test_verilator_errors_are_shown():
