@@ -11,10 +11,10 @@ MAX_POOL: lane by lane the maximum over the inputs of a window that lie inside t
 none does (docs/architecture.md, VECTOR).
 
 Throughput: a word read a cycle, from window to window without a gap: a window with n inputs inside
-the buffer takes max(n, 1) cycles, but two windows take at least 4, because a result needs 4 cycles to
-leave and RESULT_SLOTS of them fit. With a free GLB, a VECTOR whose windows have 4 inputs or more
-raises `done` START_CYCLES + inputs cycles after its transfer, and one more for each line by which its
-first row begins above the buffer.
+the buffer takes max(n, 1) cycles, but two windows take at least 5, because a result needs 5 cycles
+to leave and RESULT_SLOTS of them fit. With a free GLB, a VECTOR whose windows have 4 inputs or more
+raises `done` START_CYCLES + inputs cycles after its transfer, and one later for each line by which
+its first row begins above the buffer.
 
 Back-pressure: reads and writes wait for the GLB as long as they must. The last read of a window
 waits for room for its result, because the GLB's answers cannot be held.
@@ -25,7 +25,7 @@ Another operation is one more entry of REDUCTIONS.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -34,7 +34,7 @@ from eyas.config import WORD_LANES, Config
 from eyas.hw.interfaces import GLB_READ_LATENCY, EngineCommand, GlbRead, GlbWrite
 from eyas.hw.window_walker import WindowWalker, window_layout
 
-START_CYCLES = 10
+START_CYCLES = 11
 """From the transfer of a VECTOR to `done`, beside the cycles of its windows."""
 RESULT_SLOTS = 2
 """Results that may be on their way from the last read of a window to the GLB."""
@@ -180,24 +180,17 @@ class VectorUnit(wiring.Component):
         return last, result, out_address
 
     def _store_results(self, m: Module, arrives: Value, word: Value, address: Value):
-        """Two slots in front of the write port: the one on offer, and one behind it."""
+        """Results on their way to the write port: the newest, and the one on offer."""
         request = self.write.request
-        result = data.StructLayout({"address": len(address), "data": len(Value.cast(word))})
-        behind = Signal(result, reset_less=True)
-        offered = Signal(result, reset_less=True)
+        result = data.StructLayout({"address": len(address), "word": Word})
+        newest, offered = Signal(result, reset_less=True), Signal(result, reset_less=True)
         waiting = Signal()
-        leaves = request.valid & request.ready
         m.d.comb += [
             request.payload.address.eq(offered.address),
-            request.payload.data.eq(offered.data),
+            request.payload.data.eq(offered.word),
             request.payload.mask.eq(-1),
         ]
-        arrived = Cat(address, word)
-        with m.If(~request.valid | leaves):
-            m.d.sync += request.valid.eq(arrives | waiting)
-            m.d.sync += offered.eq(Mux(waiting, behind, arrived))
-            m.d.sync += waiting.eq(0)
-        with m.Elif(arrives):
-            m.d.sync += waiting.eq(1)
-        with m.If(arrives):
-            m.d.sync += behind.eq(arrived)
+        with m.If(~request.valid | request.ready):
+            m.d.sync += [request.valid.eq(waiting), waiting.eq(0), offered.eq(newest)]
+        with m.If(arrives):  # RESULT_SLOTS keeps the newest from being overwritten
+            m.d.sync += [waiting.eq(1), newest.address.eq(address), newest.word.eq(word)]

@@ -10,9 +10,9 @@
           │ └───┼───┘                 │
 
 Throughput: a window a cycle along an ofmap row. From the last window of a row to the first of the
-next it takes 3 cycles and one for each line above the buffer, from block to block one more; a reader
-that spends 4 cycles or more on a window does not see this. Latency: the first window is offered 5
-cycles after `start`, later by the lines of its row above the buffer.
+next it takes 3 cycles and one for each line above the buffer, from block to block one more; a
+reader that spends 4 cycles or more on a window does not see this. Latency: the first window is
+offered 5 cycles after `start`, later by the lines of its row above the buffer.
 
 Back-pressure: `o` is a stream from a register; the walk waits while it is full.
 
@@ -106,7 +106,7 @@ class WindowWalker(wiring.Component):
         self._blocks, self._rows, self._windows = map(count, ("blocks", "rows", "windows"))
         self._block_in, self._block_out = address("block_in"), address("block_out")
         self._row_in, self._row_out = address("row_in"), address("row_out")
-        self._in, self._out = address("in_address"), address("out_address")
+        self._column0, self._out = address("column0"), address("out_address")
         self._row_y, self._y, self._x = map(coordinate, ("row_y", "y", "x"))
         self._lines = Signal(EXTENT_WIDTH, name="lines", reset_less=True)
 
@@ -114,7 +114,7 @@ class WindowWalker(wiring.Component):
         with m.If(self.start):
             m.d.sync += [
                 self._blocks.eq(self.tile.blocks),
-                self._block_in.eq(self.tile.in_base),
+                self._block_in.eq(self.tile.in_base - self.tile.x0),
                 self._block_out.eq(self.tile.out_base),
             ]
             m.next = "BLOCK"
@@ -142,7 +142,7 @@ class WindowWalker(wiring.Component):
             self._lines.eq(self.window.rows),
             self._y.eq(self._row_y),
             self._windows.eq(self.tile.out_width),
-            self._in.eq(self._row_in),
+            self._column0.eq(self._row_in),
             self._out.eq(self._row_out),
             self._x.eq(self.tile.x0),
         ]
@@ -152,11 +152,11 @@ class WindowWalker(wiring.Component):
 
     def _clip_lines(self, m: Module):
         """Drops the lines above the buffer one by one, then those below it."""
-        below = self.tile.in_height - self._y
+        below = self.tile.in_height[: self._address_width + 1] - self._y
         with m.If((self._y < 0) & (self._lines != 0)):
             m.d.sync += [
                 self._y.eq(self._y + 1),
-                self._in.eq(self._in + self.tile.in_pitch),
+                self._column0.eq(self._column0 + self.tile.in_pitch),
                 self._lines.eq(self._lines - 1),
             ]
         with m.Else():
@@ -168,22 +168,21 @@ class WindowWalker(wiring.Component):
 
     def _next_window(self, m: Module):
         """Offers the window at x, without the taps left and right of the buffer."""
-        left = Mux(self._x < 0, -self._x, 0)
-        right = self.tile.in_width - self._x
+        right = self.tile.in_width[: self._address_width + 1] - self._x
         end = Mux(right < self.window.taps, right, self.window.taps)
+        taps = end + Mux(self._x < 0, self._x, 0)
         window = self.o.payload
         with m.If(self._windows == 0):
             m.next = "ROW"
         with m.Elif(~self.o.valid | self.o.ready):
             m.d.sync += [
                 self.o.valid.eq(1),
-                window.address.eq(self._in + left),
+                window.address.eq(self._column0 + Mux(self._x < 0, 0, self._x)),
                 window.lines.eq(self._lines),
-                window.taps.eq(end - left),
-                window.empty.eq((end <= left) | (self._lines == 0)),
+                window.taps.eq(taps),
+                window.empty.eq((taps <= 0) | (self._lines == 0)),
                 window.out_address.eq(self._out),
                 self._windows.eq(self._windows - 1),
-                self._in.eq(self._in + self.window.stride_x),
                 self._out.eq(self._out + 1),
                 self._x.eq(self._x + self.window.stride_x),
             ]
