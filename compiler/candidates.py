@@ -1,0 +1,161 @@
+"""All ways to lay a convolution onto the array, ranked by the cycles that the array alone takes.
+
+    filters of a PE (q, p, taps)  x  columns (we, wf, wm)  x  steps
+
+Some ten thousand points a layer, as NumPy arrays. The GLB and memory come later (mapper.py), for
+the best of them; here memory only counts as what every mapping has to load and store once.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eyas.compiler.cost import PASS_OVERHEAD
+from eyas.compiler.mapping import MIN_PSUMS, ConvShape, ceil_div
+from eyas.config import BEAT_LANES, WORD_BYTES, WORD_LANES, Config
+from eyas.layout import channel_blocks
+
+STEP_DIVISORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 2048)
+"""Tiles along an ofmap row, as multiples of the fewest possible."""
+MAX_TILE_CHANNELS = 1023
+MAX_STEPS = 2047
+MAX_TAPS = 127
+MAX_LANES = 127
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Columns of points: q, p, taps, we, wf, wm, steps; and their least cycles, ascending."""
+
+    points: np.ndarray  # int (n, 7)
+    cycles: np.ndarray
+
+
+def candidates(shape: ConvShape, config: Config) -> Candidates:
+    """Every point worth looking at, the cheapest first."""
+    pes = _pe_points(shape, config)
+    columns = _column_points(shape, config)
+    if not len(pes):
+        return Candidates(np.zeros((0, 7), int), np.zeros(0))
+    pairs = np.concatenate(
+        [np.repeat(pes, len(columns), 0), np.tile(columns, (len(pes), 1))], axis=1
+    )
+    psums = pairs[:, 0] if shape.depthwise else pairs[:, 1]
+    wide = pairs[:, 1] * pairs[:, 5] <= MAX_TILE_CHANNELS
+    limit = np.minimum(config.psum_bank.depth // psums, MAX_STEPS)
+    points = []
+    fewest = -(-shape.f // (limit * pairs[:, 4]))
+    for divisor in STEP_DIVISORS:
+        tiles = np.maximum(fewest, 1) * divisor
+        steps = -(-shape.f // (tiles * pairs[:, 4]))
+        new = wide & (steps >= 1) & ((divisor == 1) | (tiles // divisor * (divisor - 1) < shape.f))
+        points.append(np.concatenate([pairs, steps[:, None]], axis=1)[new])
+        if (tiles * pairs[:, 4] >= shape.f).all():
+            break
+    unique = np.concatenate(points)
+    cycles = _least_cycles(shape, config, unique)
+    order = np.argsort(cycles, kind="stable")
+    return Candidates(unique[order], cycles[order])
+
+
+def _pe_points(shape: ConvShape, config: Config) -> np.ndarray:
+    """(q, p, taps, beats, words): what a PE can hold. words: of an ifmap position, on average."""
+    spad = config.spad
+    chunks = {ceil_div(shape.s, n) for n in range(1, shape.s + 1)}
+    if shape.r > 1 and shape.dilation[0] != shape.dilation[1]:
+        chunks = {1}  # see Sizes.dilation
+    lanes = shape.groups if shape.depthwise else shape.c
+    points = []
+    for taps in sorted(t for t in chunks if t <= MAX_TAPS):
+        span = (taps - 1) * shape.dilation[1] + 1
+        for q in range(1, min(max(lanes, MIN_PSUMS), MAX_LANES, spad.filters // taps) + 1):
+            beats = _beats(shape, q)
+            chained = config.array.rows * taps * (1 if shape.depthwise else q)
+            if span * beats > spad.ifmap_beats or chained > spad.chain_limit:
+                continue
+            if shape.depthwise:
+                if MIN_PSUMS <= q <= min(spad.psums, config.psum_bank.depth):
+                    points.append((q, 1, taps))
+                continue
+            most = min(spad.psums, spad.filters // (q * taps), max(shape.m, MIN_PSUMS))
+            points += [(q, p, taps) for p in range(MIN_PSUMS, most + 1)]
+    return np.array(points, int).reshape(-1, 3)
+
+
+def first_lanes(shape: ConvShape, q: int) -> set[int]:
+    """Lanes, in their channel block, at which units begin."""
+    if shape.depthwise:
+        return {g * q % WORD_LANES for g in range(min(WORD_LANES, ceil_div(shape.groups, q)))}
+    starts = {g * shape.c % WORD_LANES for g in range(min(WORD_LANES, shape.groups))}
+    chunks = range(min(WORD_LANES, ceil_div(shape.c, q)))
+    return {(start + k * q) % WORD_LANES for start in starts for k in chunks}
+
+
+def _beats(shape: ConvShape, q: int) -> int:
+    return max(ceil_div(lane % BEAT_LANES + q, BEAT_LANES) for lane in first_lanes(shape, q))
+
+
+def _words(shape: ConvShape, q: int) -> float:
+    beats = _beats(shape, q)
+    words = [(lane // BEAT_LANES + beats + 1) // 2 for lane in first_lanes(shape, q)]
+    return sum(words) / len(words)
+
+
+def _column_points(shape: ConvShape, config: Config) -> np.ndarray:
+    """(we, wf, wm) that fill the columns as well as the layer allows."""
+    cols = config.array.cols
+    most = 1 if shape.depthwise else ceil_div(shape.m, MIN_PSUMS)
+    found = set()
+    for we in range(1, min(cols, shape.e) + 1):
+        for wf in range(1, min(cols // we, shape.f) + 1):
+            wm = min(cols // (we * wf), most)
+            for sets in {wm, ceil_div(most, ceil_div(most, wm))}:
+                # As many tiles with fewer columns fetch less.
+                rows = ceil_div(shape.e, ceil_div(shape.e, we))
+                found.add((rows, wf, sets))
+    return np.array(sorted(found), int)
+
+
+def _least_cycles(shape: ConvShape, config: Config, points: np.ndarray) -> np.ndarray:
+    """Cycles of the array, or of loading and storing everything once if that takes longer."""
+    q, p, taps, we, wf, wm, steps = points.T
+    lanes = np.arange(q.max() + 1)
+    beats = np.array([_beats(shape, int(n)) if n else 0 for n in lanes])[q]
+    words = np.array([_words(shape, int(n)) if n else 0 for n in lanes])[q]
+    psums = q if shape.depthwise else p
+    chunks = 1 if shape.depthwise else -(-shape.c // q)
+    units = shape.r * -(-shape.s // taps) * chunks
+    passes = -(-units // config.array.rows)
+    busy = units / passes
+    filters = p * q * taps
+    span = (taps - 1) * shape.dilation[1] + 1
+    advance = np.minimum(span, shape.stride[1])
+    positions = span + (steps - 1) * advance
+    position_cycles = busy * we * wf * words / config.glb.ifmap_ports
+    ahead = (config.spad.ifmap_beats - span * beats) // beats
+    ring = np.where(ahead < span, (span - ahead) * position_cycles, 0)
+    ring = np.where(ahead < advance, positions * position_cycles, ring)
+    a_pass = np.maximum.reduce(
+        [
+            np.maximum(steps * filters, config.array.rows + 2),
+            positions * position_cycles,
+            busy * wm * -(-filters // WORD_LANES),
+            positions * we * wf * beats,
+            wm * filters + PASS_OVERHEAD,
+        ]
+    )
+    drain = -(-(we * wf * wm) // config.ppu.lanes) * psums * steps
+    tiles = -(-shape.e // we) * _fractional_tiles(shape, wf * steps)
+    groups = -(-shape.groups // q) if shape.depthwise else shape.groups * -(-shape.m // (p * wm))
+    array = tiles * groups * np.maximum(passes * (a_pass + ring), drain)
+    filter_words = groups * (units * wm * -(-filters // WORD_LANES) + 2 * wm * psums)
+    ifmap = channel_blocks(shape.c * shape.groups) * shape.h * shape.w
+    ofmap = channel_blocks(shape.m * shape.groups) * shape.e * shape.f
+    memory = (filter_words + ifmap + ofmap) * (WORD_BYTES // config.memory.bus_bytes)
+    return np.maximum(array, memory) + config.array.rows * filters
+
+
+def _fractional_tiles(shape: ConvShape, width: np.ndarray) -> np.ndarray:
+    """Tiles along an ofmap row; the last counts for the part of its steps that are taken."""
+    whole = shape.f // width
+    return whole + (shape.f - whole * width) / width

@@ -1,0 +1,192 @@
+"""Chooses a mapping for a convolution: the one with the fewest predicted cycles that fits.
+
+    candidates.py: points (q, p, taps, columns, steps), the best for the array first
+      └► for each: blocks x segments x what stays in the GLB, as far as they fit ─► cost.py
+           └► the best; the search ends when no further point can beat it
+
+Ties go to fewer words moved.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+
+from eyas.compiler.candidates import candidates
+from eyas.compiler.cost import Estimate, estimate
+from eyas.compiler.mapping import ConvShape, Mapping, Sizes, ceil_div, check
+from eyas.config import Config
+from eyas.errors import ConfigError
+
+MAX_POINTS = 120
+"""Points that are looked at in full. They come best first, so later ones rarely win."""
+OFMAP_BUFFERS = 2
+MAX_BLOCKS = 6
+MAX_SEGMENTATIONS = 4
+
+
+@lru_cache(maxsize=1024)
+def map_convolution(shape: ConvShape, config: Config) -> tuple[Mapping, Estimate]:
+    """The best mapping found and its predicted cost.
+
+    Raises ConfigError that names the layer and what is too small if the configuration has no room.
+    """
+    if shape.table and not config.ppu.tables:
+        raise ConfigError(
+            f"layer {shape.name}: its activation needs a table, and ppu.tables is false"
+        )
+    found = candidates(shape, config)
+    if not len(found.points):
+        raise ConfigError(
+            f"layer {shape.name}: a PE of {config.name} holds no mapping of it "
+            f"(spad.filters, spad.ifmap_lanes, spad.psums and spad.psum_width decide)"
+        )
+    best: tuple[tuple[int, int], Mapping, Estimate] | None = None
+    for point, least in zip(found.points[:MAX_POINTS], found.cycles, strict=False):
+        if best and least >= best[0][0]:
+            break
+        for mapping in _mappings(shape, config, point):
+            cost = estimate(Sizes(shape, mapping), config)
+            key = (cost.cycles, cost.memory_cycles)
+            if best is None or key < best[0]:
+                best = (key, mapping, cost)
+    if best is None:
+        mapping = _smallest(shape, config, found.points)
+        best = ((0, 0), mapping, estimate(Sizes(shape, mapping), config))
+    check(Sizes(shape, best[1]), config)
+    return best[1], best[2]
+
+
+def _smallest(shape: ConvShape, config: Config, points: np.ndarray) -> Mapping:
+    """Any mapping at all, tried from the smallest tiles on."""
+    q, p, taps, we, wf, wm, steps = points.T
+    order = np.lexsort((p * q * taps, we * wf * wm * steps))
+    reason = None
+    for point in points[order[:MAX_POINTS]]:
+        for mapping in _mappings(shape, config, point):
+            return mapping
+        try:
+            check(Sizes(shape, _base(shape, point)), config)
+        except ConfigError as error:
+            reason = reason or error
+    raise reason or ConfigError(f"layer {shape.name}: no mapping fits {config.name}")
+
+
+def _base(shape: ConvShape, point: np.ndarray) -> Mapping:
+    """The mapping of a point with the smallest segments and blocks."""
+    q, p, taps, we, wf, wm, steps = (int(n) for n in point)
+    return Mapping(q, p, taps, we, wf, wm, steps, 1, 1, 1, ofmap_buffers=1)
+
+
+def _mappings(shape: ConvShape, config: Config, point: np.ndarray) -> Iterator[Mapping]:
+    """Mappings of a point that fit the GLB."""
+    base = _base(shape, point)
+    try:
+        check(Sizes(shape, base), config)
+    except ConfigError:
+        return
+    for segmented in _segmentations(shape, config, base):
+        for mapping in _resident(shape, config, segmented):
+            if _fits(shape, config, mapping):
+                yield mapping
+
+
+def _fits(shape: ConvShape, config: Config, mapping: Mapping) -> bool:
+    try:
+        check(Sizes(shape, mapping), config)
+    except ConfigError:
+        return False
+    return True
+
+
+def _segmentations(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mapping]:
+    """Ways to cut tiles into segments: many channel chunks at a time, or else parts of filters."""
+    sizes = Sizes(shape, base)
+    rows, glb = config.array.rows, config.glb.filter_words
+    chunk_units = shape.r * sizes.tap_chunks
+    unit_words = base.wm * sizes.filter_words
+    whole = replace(base, seg_rows=shape.r, seg_taps=sizes.tap_chunks)
+    options = []
+    for cuts in range(1, min(sizes.chunks, 64) + 1):
+        chunks = ceil_div(sizes.chunks, cuts)
+        if options and options[-1][-1] == chunks:
+            continue
+        words = chunks * chunk_units * unit_words + sizes.param_words
+        if words > glb:
+            continue
+        full, rest = divmod(sizes.chunks, chunks)
+        passes = full * ceil_div(chunks * chunk_units, rows) + ceil_div(rest * chunk_units, rows)
+        short = ceil_div(chunks * chunk_units, rows) * base.steps < 2 * rows
+        # Three pieces in the ring let loads run ahead of a drain that still reads parameters.
+        crowded = 2 * words > glb, 3 * words > glb
+        options.append((passes, crowded, short and cuts > 1, cuts, chunks))
+    if not options:
+        chunks = glb // max(1, chunk_units * unit_words)
+        yield from _cut_filters(shape, base, glb - sizes.param_words)
+        return
+    chosen: dict[int, None] = {}
+    for order in (
+        lambda o: (o[1], o[2], o[0], o[3]),
+        lambda o: (o[0], o[1], o[2], o[3]),
+        lambda o: (o[1][0], o[0], o[2], -o[3]),
+        lambda o: (o[1][0], o[0], abs(o[3] - 8)),
+    ):
+        chosen[min(options, key=order)[-1]] = None
+    for chunks in list(chosen)[:MAX_SEGMENTATIONS]:
+        yield replace(whole, seg_chunks=chunks)
+    largest = replace(whole, seg_chunks=min(options, key=lambda o: o[-1])[-1])
+    if not _fits(shape, config, largest):  # even these ifmaps do not fit
+        yield from _cut_filters(shape, base, glb - sizes.param_words)
+
+
+def _cut_filters(shape: ConvShape, base: Mapping, words: int) -> Iterator[Mapping]:
+    """Segments of a part of the filter rows, or of the tap chunks, of one channel chunk."""
+    sizes = Sizes(shape, base)
+    unit_words = base.wm * sizes.filter_words
+    row_words = sizes.tap_chunks * unit_words
+    for share in (2, 1):
+        rows = min(shape.r, words // share // row_words)
+        while rows:
+            yield replace(base, seg_rows=rows, seg_taps=sizes.tap_chunks)
+            rows //= 2
+        taps = min(sizes.tap_chunks, words // share // unit_words)
+        while taps:
+            yield replace(base, seg_taps=taps)
+            taps //= 2
+
+
+def _resident(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mapping]:
+    """Ways to keep ifmaps and filters in the GLB."""
+    tile_rows = ceil_div(shape.e, base.we)
+    tile_columns = ceil_div(shape.f, base.wf * base.steps)
+    sizes = Sizes(shape, base)
+    everything = sizes.filter_groups * sizes.group_words
+    base = replace(base, ofmap_buffers=OFMAP_BUFFERS)
+    whole_segments = base.seg_rows == shape.r and base.seg_taps == sizes.tap_chunks
+    for block_rows, block_cols in _blocks(tile_rows, tile_columns):
+        filters = "segment"
+        if everything <= config.glb.filter_words:
+            filters = "layer"
+        elif block_rows * block_cols > 1 and sizes.group_words <= config.glb.filter_words:
+            filters = "group"
+        blocked = replace(base, block_rows=block_rows, block_cols=block_cols, filters=filters)
+        if whole_segments:
+            resident = replace(blocked, ifmaps="block")
+            yield resident
+            if _fits(shape, config, resident):
+                continue
+        if block_rows * block_cols == 1 or filters == "group":
+            yield blocked
+            yield replace(blocked, ofmap_buffers=1)
+
+
+def _blocks(tile_rows: int, tile_columns: int) -> list[tuple[int, int]]:
+    """Numbers of tiles, along E and F, that share an ifmap window."""
+    found = {(1, 1): None, (1, tile_columns): None}
+    rows = 2
+    while rows < tile_rows and len(found) < MAX_BLOCKS:
+        found[rows, tile_columns] = None
+        rows *= 2
+    found[tile_rows, tile_columns] = None
+    return list(found)

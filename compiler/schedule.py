@@ -1,0 +1,177 @@
+"""Puts the work of all layers into program order: loads ahead, stores behind.
+
+    item n-1:  … COMPUTE n-1   STOREs n-1
+               LOADs of items n+1 … n+LOOKAHEAD, as far as their place in the GLB is free
+    item n:    SETs, COMPUTE n   STOREs n
+
+An item is a COMPUTE or VECTOR with what it needs. A piece is what LOADs bring into the GLB for one
+or more items; its place is free again behind the last of them. Queues are in order, so a LOAD that
+is issued too early would only block those behind it: at most LOAD_QUEUE_SHARE of the queue waits.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from eyas.command import Command, Engine, Opcode
+from eyas.compiler.tokens import Area, Tracker
+
+LOOKAHEAD = 4
+"""Items that LOADs run ahead of their COMPUTE."""
+
+Step = tuple[Command, Sequence[Area], Sequence[Area]]
+"""A command and the areas that it reads and writes."""
+
+
+@dataclass(eq=False)
+class Piece:
+    """Words that stay together in the GLB, from (place, start) to (place, end)."""
+
+    loads: Sequence[Step]
+    place: int
+    start: int
+    end: int
+    last_item: int = -1
+    """Number of the last item that needs it."""
+    loaded: bool = False
+
+    def overlaps(self, other: "Piece") -> bool:
+        return self.place == other.place and self.start < other.end and other.start < self.end
+
+
+@dataclass(eq=False)
+class Item:
+    """A COMPUTE or VECTOR: what must be loaded first, what it runs with, what it leaves behind."""
+
+    run: Step
+    sets: Sequence[Command] = ()
+    ifmaps: Sequence[Piece] = ()
+    filters: Sequence[Piece] = ()
+    stores: Sequence[Step] = ()
+    place: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Layer, tile, filter group, segment; for people and tools."""
+    number: int = -1
+
+
+class Ring:
+    """Hands out a range of the GLB, first in, first out; each allocation is contiguous."""
+
+    def __init__(self, start: int, end: int):
+        self.start, self.end, self.next = start, end, start
+
+    def take(self, words: int) -> int:
+        """The address of `words` words; those handed out there before are then overwritten."""
+        if self.next + words > self.end:
+            self.next = self.start
+        address = self.next
+        self.next += words
+        return address
+
+    def make_room(self, words: int) -> None:
+        """The next allocations, `words` words in all, will follow each other without a gap."""
+        if self.next + words > self.end:
+            self.next = self.start
+
+
+@dataclass
+class Schedule:
+    """Runs through the items of all layers and hands their commands to the tracker."""
+
+    tracker: Tracker
+    queue_depth: int
+    places: list[tuple[int, int, int, int]] = field(default_factory=list)
+    """For each command, the place of the item that it belongs to."""
+
+    def __post_init__(self) -> None:
+        self._ahead: deque[Item] = deque()
+        self._pending: dict[str, deque[tuple[Item, Piece]]] = {
+            "filters": deque(),
+            "ifmaps": deque(),
+        }
+        self._live: list[Piece] = []
+        self._registers: dict[tuple[int, int], dict[str, int]] = {}
+        self._waiting_loads: deque[int] = deque()
+        self._count = 0
+
+    def run(self, layers: Iterable[Iterable[Item]]) -> None:
+        """Issues everything. Each layer's items are made when the one before comes to its end."""
+        items = self._numbered(layers)
+        self._fill(items)
+        while self._ahead:
+            item = self._ahead.popleft()
+            self._fill(items)
+            self._load_ahead(item)
+            self._issue(item)
+
+    def _numbered(self, layers: Iterable[Iterable[Item]]) -> Iterator[Item]:
+        for layer in layers:
+            group = list(layer)
+            for item in group:
+                item.number = self._count
+                self._count += 1
+                for piece in (*item.ifmaps, *item.filters):
+                    piece.last_item = item.number
+            seen: set[int] = set()
+            for item in group:
+                for kind in ("ifmaps", "filters"):
+                    for piece in getattr(item, kind):
+                        if id(piece) not in seen:
+                            seen.add(id(piece))
+                            self._pending[kind].append((item, piece))
+            yield from group
+
+    def _fill(self, items: Iterator[Item]) -> None:
+        self._ahead.extend(islice(items, LOOKAHEAD - len(self._ahead)))
+
+    def _load_ahead(self, item: Item) -> None:
+        """Issues what `item` needs, then what the items behind it need if there is room for it."""
+        while self._waiting_loads and self._waiting_loads[0] <= item.number:
+            self._waiting_loads.popleft()
+        self._live = [piece for piece in self._live if piece.last_item >= item.number]
+        for number in range(item.number, item.number + LOOKAHEAD + 1):
+            for kind in ("filters", "ifmaps"):
+                pending = self._pending[kind]
+                while pending and pending[0][0].number <= number:
+                    if not self._load(item, *pending[0], kind):
+                        break
+                    pending.popleft()
+
+    def _load(self, item: Item, user: Item, piece: Piece, kind: str) -> bool:
+        needed_now = user.number == item.number
+        if not needed_now:
+            if len(self._waiting_loads) + len(piece.loads) > max(2, self.queue_depth - 2):
+                return False
+            if kind == "ifmaps" and user.place[0] != item.place[0]:
+                return False  # the ofmaps that it reads are not all issued yet
+        if any(piece.overlaps(live) for live in self._live):
+            if needed_now:
+                raise AssertionError(f"item {user.place} overwrites what is still needed")
+            return False
+        for step in piece.loads:
+            self._add(user, *step)
+            self._waiting_loads.append(user.number)
+        self._live.append(piece)
+        return True
+
+    def _issue(self, item: Item) -> None:
+        for command in item.sets:
+            key = (command.engine, command.block)
+            if self._registers.get(key) != command.values:
+                self._registers[key] = command.values
+                self._add(item, command)
+        self._add(item, *item.run)
+        for step in item.stores:
+            self._add(item, *step)
+
+    def _add(
+        self, item: Item, command: Command, reads: Sequence[Area] = (), writes: Sequence[Area] = ()
+    ) -> None:
+        command.tag = item.place[0]
+        self.tracker.add(command, reads, writes)
+        self.places.append(item.place)
+
+
+def end_command() -> Command:
+    """The command that ends every program."""
+    return Command(Opcode.END, Engine.NONE, {})

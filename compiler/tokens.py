@@ -1,0 +1,168 @@
+"""From what commands read and write to the tokens that keep the engines apart.
+
+Commands are added in program order, each with the areas of memory and GLB that it reads and writes.
+For each word the tracker knows the last command that wrote it, and for each engine the last one
+that has read it since. A command must wait for
+
+    the last writer of what it reads                                 (read after write)
+    the last readers of what it writes, or its writer if none        (write after read, after write)
+
+of every other engine. Per ordered pair of engines the latest of these counts, and only if no
+earlier wait covered it: then that command gives a token and this one takes it. So the n-th wait of
+a pair meets the n-th give, and each give stands before its wait. Where the latest is more than
+WINDOW commands of its engine ago, a more recent one stands in for it, so that few tokens are ever
+outstanding; it has ended as well by the time that anybody looks.
+
+A COMPUTE's token to LOAD says that it has read, to STORE that it has written too. A LOAD that
+overwrites ofmaps therefore waits for the STORE that has read them; a COMPUTE that reads ofmaps of
+an earlier one sets `fence`. A COMPUTE's own drain comes after all that it and earlier ones read.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+from eyas.command import RUNS, TOKEN_LIMIT, Command, Engine, Opcode, Space
+from eyas.errors import ConfigError
+
+ENGINES = (Engine.LOAD, Engine.COMPUTE, Engine.STORE)
+WINDOW = 24
+"""Commands of an engine: more than its queue, and what loads run ahead, usually hold."""
+
+
+class Place(IntEnum):
+    """What areas lie in."""
+
+    FMAP = Space.FMAP
+    FILTER = Space.FILTER
+    MEMORY = 3
+
+
+@dataclass(frozen=True)
+class Area:
+    """counts[0] x counts[1] runs of counts[2] words from word `start` on, `strides` words apart."""
+
+    place: Place
+    start: int
+    counts: tuple[int, int, int]
+    strides: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def run(cls, place: Place, start: int, words: int) -> "Area":
+        return cls(place, start, (1, 1, words))
+
+    @property
+    def end(self) -> int:
+        """One beyond the last word."""
+        last = sum((n - 1) * stride for n, stride in zip(self.counts, self.strides, strict=False))
+        return self.start + last + self.counts[2]
+
+
+@dataclass
+class _Words:
+    """Who last wrote and read each word of a place: command indices, -1 for nobody."""
+
+    size: int
+    writer: np.ndarray = field(init=False)
+    readers: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.writer = np.full(self.size, -1, np.int32)
+        self.readers = np.full((len(ENGINES), self.size), -1, np.int32)
+
+    def view(self, words: np.ndarray, area: Area) -> np.ndarray:
+        if area.start < 0 or area.end > self.size:
+            raise ConfigError(f"{area} is not within the {self.size} words of {area.place.name}")
+        step = words.strides[-1]
+        strides = tuple(step * stride for stride in (*area.strides, 1))
+        return np.lib.stride_tricks.as_strided(
+            words[..., area.start :],
+            (*words.shape[:-1], *area.counts),
+            (*words.strides[:-1], *strides),
+        )
+
+
+class Tracker:
+    """Collects commands and sets their `wait`, `give` and `fence`."""
+
+    def __init__(self, fmap_words: int, filter_words: int, memory_words: int):
+        self.commands: list[Command] = []
+        sizes = {Place.FMAP: fmap_words, Place.FILTER: filter_words, Place.MEMORY: memory_words}
+        self._words = {place: _Words(size) for place, size in sizes.items()}
+        self._synchronised: dict[tuple[Engine, Engine], int] = {}
+        self._recent = {engine: deque(maxlen=WINDOW) for engine in ENGINES}
+
+    def add(
+        self, command: Command, reads: Sequence[Area] = (), writes: Sequence[Area] = ()
+    ) -> None:
+        """Appends a command; it touches nothing but these areas."""
+        index = len(self.commands)
+        needs = dict.fromkeys(ENGINES, -1)
+        for area in reads:
+            writers = self._words[area.place]
+            self._need(needs, int(writers.view(writers.writer, area).max(initial=-1)))
+        if command.opcode == Opcode.COMPUTE:
+            command.values["fence"] = int(needs[Engine.COMPUTE] >= 0)
+        for area in writes:
+            self._need_writable(needs, command, area)
+        self.commands.append(command)
+        for engine, needed in needs.items():
+            if engine != command.engine and needed >= 0:
+                self._synchronise(engine, needed, command)
+        if command.opcode in RUNS:
+            self._recent[command.engine].append(index)
+        for area in reads:
+            words = self._words[area.place]
+            words.view(words.readers[command.engine], area)[...] = index
+        for area in writes:
+            words = self._words[area.place]
+            words.view(words.writer, area)[...] = index
+            words.view(words.readers, area)[...] = -1
+
+    def _need(self, needs: dict[Engine, int], index: int) -> None:
+        if index >= 0:
+            engine = self.commands[index].engine
+            needs[engine] = max(needs[engine], index)
+
+    def _need_writable(self, needs: dict[Engine, int], command: Command, area: Area) -> None:
+        words = self._words[area.place]
+        readers = words.view(words.readers, area)
+        for engine in ENGINES:
+            needs[engine] = max(needs[engine], int(readers[engine].max(initial=-1)))
+        unread = readers.max(axis=0) < 0
+        writers = words.view(words.writer, area)[unread]
+        for index in np.unique(writers):
+            writer = self.commands[index] if index >= 0 else None
+            if writer and (writer.opcode, command.engine) == (Opcode.COMPUTE, Engine.LOAD):
+                raise ConfigError(
+                    f"ofmaps of layer {writer.tag} are overwritten before they are read"
+                )
+            self._need(needs, int(index))
+
+    def _synchronise(self, engine: Engine, needed: int, command: Command) -> None:
+        pair = (engine, command.engine)
+        if needed > self._synchronised.get(pair, -1):
+            needed = max(needed, self._recent[engine][0])
+            self._synchronised[pair] = needed
+            self.commands[needed].give |= 1 << command.engine
+            command.wait |= 1 << engine
+
+
+def check_tokens(commands: Sequence[Command]) -> None:
+    """Raises ConfigError unless each wait has its give before it, and no counter overflows."""
+    counters: dict[tuple[int, int], int] = {}
+    for index, command in enumerate(commands):
+        for engine in ENGINES:
+            if command.wait >> engine & 1:
+                pair = (engine, command.engine)
+                counters[pair] = counters.get(pair, 0) - 1
+                if counters[pair] < 0:
+                    raise ConfigError(f"command {index} waits for a token that nobody gives before")
+            if command.give >> engine & 1:
+                pair = (command.engine, engine)
+                counters[pair] = counters.get(pair, 0) + 1
+                if counters[pair] > TOKEN_LIMIT:
+                    raise ConfigError(f"command {index} gives more than {TOKEN_LIMIT} tokens")

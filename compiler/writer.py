@@ -1,0 +1,189 @@
+"""From a graph to a program: maps every layer, places everything in memory, writes the commands.
+
+graph ─► map_convolution ─► constants, tensors in memory ─► items of each layer ─► Schedule
+                                                              (write_*.py)          └► Program
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from eyas.command import COMMAND_BYTES
+from eyas.compiler.allocate import align, check_memory, place_regions, place_tensors
+from eyas.compiler.cost import Estimate
+from eyas.compiler.filters import FilterImage, filter_image
+from eyas.compiler.ir import Convolution, Graph, Layer, MaxPool, Port
+from eyas.compiler.mapper import map_convolution
+from eyas.compiler.mapping import ConvShape, Mapping, Sizes
+from eyas.compiler.program import LayerEntry, Program, ProgramTensor
+from eyas.compiler.schedule import Item, Ring, Schedule, end_command
+from eyas.compiler.tokens import Tracker, check_tokens
+from eyas.compiler.write_convolution import ConvolutionWriter
+from eyas.compiler.write_pool import PoolWriter
+from eyas.config import WORD_BYTES, Config
+from eyas.errors import ModelError
+
+MAX_LAYERS = 65535
+"""Tags have 16 bits, and the last is the end of the program."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with (layer number, layers, layer name) when a layer has been written."""
+
+
+@dataclass(frozen=True)
+class _MappedConvolution:
+    layer: Convolution
+    sizes: Sizes
+    cost: Estimate
+    image: FilterImage
+
+
+def compile_graph(
+    graph: Graph,
+    config: Config,
+    reuse_memory: bool = False,
+    mappings: dict[str, Mapping] | None = None,
+    progress: Progress | None = None,
+) -> Program:
+    """The program that runs `graph` on a machine of `config`.
+
+    With `reuse_memory`, tensors that are no longer needed make room for others; without it every
+    intermediate tensor is there after a run. `mappings` overrides the mapper, by layer name.
+
+    Raises ConfigError, naming the layer, for what the configuration cannot hold, and ModelError
+    for a graph that makes no sense.
+    """
+    if len(graph.layers) > MAX_LAYERS:
+        raise ModelError(f"{graph.name}: has {len(graph.layers)} layers, of {MAX_LAYERS} at most")
+    mapped = [_mapped(graph, layer, config, mappings or {}) for layer in graph.layers]
+    images = [m.image.data if isinstance(m, _MappedConvolution) else None for m in mapped]
+    starts, end = place_regions([0 if image is None else len(image) for image in images])
+    tensors, end = place_tensors(graph, end, reuse_memory)
+    check_memory(graph.name, end)
+    tracker = Tracker(config.glb.fmap_words, config.glb.filter_words, end // WORD_BYTES)
+    schedule = Schedule(tracker, config.control.queue_depth)
+    ring = Ring(0, config.glb.filter_words)
+    entries: list[LayerEntry] = []
+
+    def layers() -> Iterator[Iterator[Item]]:
+        for number, (layer, what) in enumerate(zip(graph.layers, mapped, strict=True)):
+            places = (tensors[layer.input] // WORD_BYTES, tensors[layer.output] // WORD_BYTES)
+            constants = starts[number] // WORD_BYTES
+            writer = _writer(number, what, config, places, constants, ring)
+            entries.append(_entry(number, layer, writer))
+            yield writer.items()
+            if progress:
+                progress(number, len(graph.layers), layer.name)
+
+    schedule.run(layers())
+    tracker.commands.append(end_command())
+    check_tokens(tracker.commands)
+    program_address = align(end)
+    memory_bytes = align(program_address + len(tracker.commands) * COMMAND_BYTES)
+    check_memory(graph.name, memory_bytes)
+    return Program(
+        graph.name,
+        config.name,
+        config.hash,
+        memory_bytes,
+        program_address,
+        tracker.commands,
+        [
+            (address, image.tobytes())
+            for address, image in zip(starts, images, strict=True)
+            if image is not None
+        ],
+        _program_tensors(graph, tensors),
+        graph.input_ports or [_port(graph, name) for name in graph.inputs],
+        graph.output_ports or [_port(graph, name) for name in graph.outputs],
+        entries,
+        np.array([*schedule.places, (-1, 0, 0, 0)], np.int32),
+    )
+
+
+def _mapped(
+    graph: Graph, layer: Layer, config: Config, mappings: dict[str, Mapping]
+) -> "_MappedConvolution | PoolWriter":
+    shape = _tensor_shape(graph, layer, layer.input)
+    ofmap = layer.output_shape(shape)
+    if min(ofmap) >= 1 and ofmap != tuple(_tensor_shape(graph, layer, layer.output)):
+        raise ModelError(
+            f"layer {layer.name}: makes {ofmap}, but tensor {layer.output} is "
+            f"{graph.tensors[layer.output].shape}"
+        )
+    if isinstance(layer, MaxPool):
+        return PoolWriter(0, layer, shape, config)
+    conv = ConvShape.of(layer, shape)
+    mapping, cost = choose(conv, config, mappings.get(layer.name))
+    sizes = Sizes(conv, mapping)
+    return _MappedConvolution(layer, sizes, cost, filter_image(layer, sizes))
+
+
+def choose(shape: ConvShape, config: Config, mapping: Mapping | None) -> tuple[Mapping, Estimate]:
+    """A given mapping, if it fits, or else the mapper's."""
+    from eyas.compiler.cost import estimate
+    from eyas.compiler.mapping import check
+
+    if mapping is None:
+        return map_convolution(shape, config)
+    check(Sizes(shape, mapping), config)
+    return mapping, estimate(Sizes(shape, mapping), config)
+
+
+def _tensor_shape(graph: Graph, layer: Layer, name: str) -> tuple[int, int, int]:
+    if name not in graph.tensors:
+        raise ModelError(f"layer {layer.name}: there is no tensor {name}")
+    return graph.tensors[name].shape
+
+
+def _writer(
+    number: int,
+    mapped: "_MappedConvolution | PoolWriter",
+    config: Config,
+    places: tuple[int, int],
+    constants: int,
+    ring: Ring,
+) -> ConvolutionWriter | PoolWriter:
+    if isinstance(mapped, PoolWriter):
+        return PoolWriter(number, mapped.layer, mapped.shape, config, *places)
+    layer, sizes, image = mapped.layer, mapped.sizes, mapped.image
+    return ConvolutionWriter(
+        number, layer, sizes, mapped.cost, config, *places, constants, image, ring
+    )
+
+
+def _entry(number: int, layer: Layer, writer: ConvolutionWriter | PoolWriter) -> LayerEntry:
+    if isinstance(writer, PoolWriter):
+        c, h, w = writer.shape
+        size = f"{c}×{h}×{w} → {c}×{writer.e}×{writer.f}, {writer.layer.window[0]}×"
+        size += f"{writer.layer.window[1]}/{writer.layer.stride[0]}"
+        cycles = writer.predicted_cycles
+        return LayerEntry(
+            number, layer.name, "max pool", size, str(writer.tiling), "vector unit", cycles,
+            "vector unit", 0, layer.output,
+        )  # fmt: skip
+    shape = writer.sizes.shape
+    kind = "depthwise convolution" if shape.depthwise else "convolution"
+    if (shape.e, shape.f) == (1, 1) and (shape.r, shape.s) == (shape.h, shape.w):
+        kind = "fully connected"
+    return LayerEntry(
+        number, layer.name, kind, str(shape), str(writer.sizes.mapping), "array",
+        writer.cost.cycles, writer.cost.bound, shape.macs, layer.output,
+    )  # fmt: skip
+
+
+def _program_tensors(graph: Graph, addresses: dict[str, int]) -> dict[str, ProgramTensor]:
+    out = {}
+    for name, address in addresses.items():
+        tensor = graph.tensors[name]
+        out[name] = ProgramTensor(
+            name, address, tuple(tensor.shape), float(tensor.scale), int(tensor.zero_point)
+        )
+    return out
+
+
+def _port(graph: Graph, name: str) -> Port:
+    tensor = graph.tensors[name]
+    shape = (1, *tensor.shape)
+    return Port(name, name, "int8", shape, float(tensor.scale), int(tensor.zero_point))
