@@ -86,6 +86,7 @@ class MemoryModel {
     // Forgets everything in flight, as a reset does.
     void reset() {
         out = {};
+        violation.clear();
         reads_.clear();
         writes_.clear();
         early_.clear();
