@@ -34,7 +34,7 @@ from eyas.config import WORD_LANES, Config
 from eyas.hw.interfaces import GLB_READ_LATENCY, EngineCommand, GlbRead, GlbWrite
 from eyas.hw.window_walker import WindowWalker, window_layout
 
-START_CYCLES = 11
+START_CYCLES = 12
 """From the transfer of a VECTOR to `done`, beside the cycles of its windows."""
 RESULT_SLOTS = 2
 """Results that may be on their way from the last read of a window to the GLB."""

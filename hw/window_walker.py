@@ -9,10 +9,10 @@
           │ │   │###│   line 1        │
           │ └───┼───┘                 │
 
-Throughput: a window a cycle along an ofmap row. From the last window of a row to the first of the
-next it takes 3 cycles and one for each line above the buffer, from block to block one more; a
-reader that spends 4 cycles or more on a window does not see this. Latency: the first window is
-offered 5 cycles after `start`, later by the lines of its row above the buffer.
+Throughput: a window every other cycle along an ofmap row. From the last window of a row to the
+first of the next it takes 5 cycles and one for each line above the buffer, from block to block one
+more; a reader that spends 4 cycles or more on a window does not see this. Latency: the first window
+is offered 6 cycles after `start`, later by the lines of its row above the buffer.
 
 Back-pressure: `o` is a stream from a register; the walk waits while it is full.
 
@@ -87,8 +87,10 @@ class WindowWalker(wiring.Component):
                 self._next_row(m)
             with m.State("LINES"):
                 self._clip_lines(m)
-            with m.State("WINDOWS"):
-                self._next_window(m)
+            with m.State("TAPS"):
+                self._clip_taps(m)
+            with m.State("OFFER"):
+                self._offer_window(m)
         return m
 
     def _make_registers(self):
@@ -109,6 +111,7 @@ class WindowWalker(wiring.Component):
         self._column0, self._out = address("column0"), address("out_address")
         self._row_y, self._y, self._x = map(coordinate, ("row_y", "y", "x"))
         self._lines = Signal(EXTENT_WIDTH, name="lines", reset_less=True)
+        self._end = coordinate("end")
 
     def _start(self, m: Module):
         with m.If(self.start):
@@ -164,17 +167,21 @@ class WindowWalker(wiring.Component):
                 m.d.sync += self._lines.eq(0)
             with m.Elif(below < self._lines):
                 m.d.sync += self._lines.eq(below)
-            m.next = "WINDOWS"
+            m.next = "TAPS"
 
-    def _next_window(self, m: Module):
-        """Offers the window at x, without the taps left and right of the buffer."""
+    def _clip_taps(self, m: Module):
+        """Drops the taps right of the buffer."""
         right = self.tile.in_width[: self._address_width + 1] - self._x
-        end = Mux(right < self.window.taps, right, self.window.taps)
-        taps = end + Mux(self._x < 0, self._x, 0)
-        window = self.o.payload
+        m.d.sync += self._end.eq(Mux(right < self.window.taps, right, self.window.taps))
+        m.next = "OFFER"
         with m.If(self._windows == 0):
             m.next = "ROW"
-        with m.Elif(~self.o.valid | self.o.ready):
+
+    def _offer_window(self, m: Module):
+        """Offers the window at x, without the taps left of the buffer."""
+        taps = self._end + Mux(self._x < 0, self._x, 0)
+        window = self.o.payload
+        with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [
                 self.o.valid.eq(1),
                 window.address.eq(self._column0 + Mux(self._x < 0, 0, self._x)),
@@ -186,3 +193,4 @@ class WindowWalker(wiring.Component):
                 self._out.eq(self._out + 1),
                 self._x.eq(self._x + self.window.stride_x),
             ]
+            m.next = "TAPS"

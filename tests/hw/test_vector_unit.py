@@ -1,61 +1,22 @@
 """The vector unit against NumPy: random windows, strides, padding and GLB stalls; cycles."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from amaranth.hdl import Module
+from amaranth.lib.wiring import connect
 from amaranth.sim import Simulator
+from vector_pools import CONFIG, WORDS, make_pool, random_pool, ref_pool
 
 from eyas.command import VECTOR_TILE, VECTOR_WINDOW, Opcode, VectorOp, pack
-from eyas.config import Config
+from eyas.hw.glb import Glb
 from eyas.hw.interfaces import GLB_READ_LATENCY
 from eyas.hw.vector_unit import START_CYCLES, VectorUnit
 
-CONFIG = Config.load("tiny4x4")
-WORDS = CONFIG.glb.fmap_words
+TWO_PORTS = replace(CONFIG, glb=replace(CONFIG.glb, ifmap_ports=2))
 MAX_POOL = {"op": VectorOp.MAX_POOL}
-
-
-@dataclass
-class Pool:
-    """One VECTOR command: `tile` and `window` fields as docs/architecture.md names them."""
-
-    tile: dict[str, int]
-    window: dict[str, int]
-    glb: np.ndarray = field(default=None)  # int8 (WORDS, 8) before the command
-
-    @property
-    def shape(self):
-        return self.tile["blocks"], self.tile["out_height"], self.tile["out_width"]
-
-    def inputs(self, e, f):
-        """Offsets (y - y0, x - x0) of the inputs of ofmap position (e, f) that are inside."""
-        tile, window = self.tile, self.window
-        for i in range(window["rows"]):
-            for t in range(window["taps"]):
-                dy, dx = e * window["stride_y"] + i, f * window["stride_x"] + t
-                inside_y = 0 <= tile["y0"] + dy < tile["in_height"]
-                if inside_y and 0 <= tile["x0"] + dx < tile["in_width"]:
-                    yield dy, dx
-
-    def counts(self):
-        """Inputs of each window, in order."""
-        blocks, height, width = self.shape
-        row_by_row = [len(list(self.inputs(e, f))) for e in range(height) for f in range(width)]
-        return row_by_row * blocks
-
-
-def ref_pool(pool):
-    """The GLB after the command."""
-    glb, tile = pool.glb.copy(), pool.tile
-    for block, e, f in np.ndindex(pool.shape):
-        base = tile["in_base"] + block * tile["in_plane"]
-        reads = [(base + dy * tile["in_pitch"] + dx) % WORDS for dy, dx in pool.inputs(e, f)]
-        result = pool.glb[reads].max(axis=0) if reads else np.full(8, -128, np.int8)
-        out = tile["out_base"] + block * tile["out_plane"] + e * tile["out_pitch"] + f
-        glb[out % WORDS] = result
-    return glb
 
 
 class GlbModel:
@@ -94,6 +55,15 @@ class GlbModel:
         return int.from_bytes(self.words[address].tobytes(), "little")
 
 
+async def command(ctx, dut, opcode, block, fields, values):
+    """Hands over one command."""
+    payload = sum(word << 32 * n for n, word in enumerate(pack(fields, **values)))
+    ctx.set(dut.command.payload, {"opcode": opcode, "block": block, "payload": payload})
+    ctx.set(dut.command.valid, 1)
+    await ctx.tick().until(dut.command.ready)
+    ctx.set(dut.command.valid, 0)
+
+
 def rtl_pool(pools, seed=0, *, read_rate=1.0, write_rate=1.0):
     """Runs commands one after the other on one unit. Returns (GLB, cycles, words moved) of each."""
     dut = VectorUnit(CONFIG)
@@ -102,22 +72,14 @@ def rtl_pool(pools, seed=0, *, read_rate=1.0, write_rate=1.0):
     glb = GlbModel(dut, np.zeros((WORDS, 8), np.int8), rng, **rates)
     results = []
 
-    async def command(ctx, opcode, block, fields, values):
-        words = pack(fields, **values)
-        payload = sum(word << 32 * n for n, word in enumerate(words))
-        ctx.set(dut.command.payload, {"opcode": opcode, "block": block, "payload": payload})
-        ctx.set(dut.command.valid, 1)
-        await ctx.tick().until(dut.command.ready)
-        ctx.set(dut.command.valid, 0)
-
     async def driver(ctx):
         for pool in pools:
             glb.words[:] = pool.glb
             moved = glb.read_words, glb.written_words
-            await command(ctx, Opcode.SET, 1, VECTOR_WINDOW, MAX_POOL | pool.window)
-            await command(ctx, Opcode.SET, 0, VECTOR_TILE, dict.fromkeys(pool.tile, 1))
+            await command(ctx, dut, Opcode.SET, 1, VECTOR_WINDOW, MAX_POOL | pool.window)
+            await command(ctx, dut, Opcode.SET, 0, VECTOR_TILE, dict.fromkeys(pool.tile, 1))
             assert not ctx.get(dut.busy)
-            await command(ctx, Opcode.VECTOR, 0, VECTOR_TILE, pool.tile)
+            await command(ctx, dut, Opcode.VECTOR, 0, VECTOR_TILE, pool.tile)
             cycles = 1
             while not ctx.get(dut.done):
                 assert ctx.get(dut.busy)
@@ -138,61 +100,44 @@ def rtl_pool(pools, seed=0, *, read_rate=1.0, write_rate=1.0):
     return results
 
 
-def make_pool(rng, *, window, stride, padding, size, blocks=1, pitches=(0, 0)):
-    """A layer-like command over a whole fmap of `size`, its ofmap behind it."""
-    (rows, taps), (height, width) = window, size
-    top, left, bottom, right = padding
-    out_height = (height + top + bottom - rows) // stride[0] + 1
-    out_width = (width + left + right - taps) // stride[1] + 1
-    in_pitch, out_pitch = width + pitches[0], out_width + pitches[1]
-    tile = {
-        "in_base": (5 - top * in_pitch - left) % 2**16,
-        "out_base": 5 + blocks * height * in_pitch,
-        "y0": -top,
-        "x0": -left,
-        "in_height": height,
-        "in_width": width,
-        "out_height": out_height,
-        "out_width": out_width,
-        "blocks": blocks,
-        "in_pitch": in_pitch,
-        "in_plane": height * in_pitch,
-        "out_pitch": out_pitch,
-        "out_plane": out_height * out_pitch,
-    }
-    window = {
-        "rows": rows,
-        "taps": taps,
-        "stride_y": stride[0],
-        "stride_x": stride[1],
-        "y_step": stride[0] * in_pitch,
-    }
-    return Pool(tile, window, random_glb(rng))
+def rtl_pool_with_glb(config, pool, rng):
+    """Runs a command on a unit with a real GLB, behind clients that are served first."""
+    m = Module()
+    m.submodules.unit = dut = VectorUnit(config)
+    m.submodules.glb = glb = Glb(config, fmap_readers=2, fmap_writers=2, filter_readers=1)
+    connect(m, dut.read, glb.fmap_read[1])
+    connect(m, dut.write, glb.fmap_write[1])
+    result = np.zeros((WORDS, 8), np.int8)
+    requests = glb.fmap_read[0].request, glb.fmap_write[0].request
 
+    async def driver(ctx):
+        ctx.set(requests[1].valid, 1)
+        for address, word in enumerate(pool.glb):
+            data = int.from_bytes(word.tobytes(), "little")
+            ctx.set(requests[1].payload, {"address": address, "data": data, "mask": 0xFF})
+            await ctx.tick()
+        await command(ctx, dut, Opcode.SET, 1, VECTOR_WINDOW, MAX_POOL | pool.window)
+        await command(ctx, dut, Opcode.VECTOR, 0, VECTOR_TILE, pool.tile)
+        while not ctx.get(dut.done):
+            for request in requests:  # others read, and write nothing to some word
+                ctx.set(request.valid, rng.random() < 0.5)
+            ctx.set(requests[0].payload, rng.randrange(WORDS))
+            ctx.set(requests[1].payload, {"address": WORDS - 1, "data": 0, "mask": 0})
+            await ctx.tick()
+        ctx.set(requests[1].valid, 0)
+        ctx.set(requests[0].valid, 1)
+        for address in range(WORDS + GLB_READ_LATENCY):
+            ctx.set(requests[0].payload, address % WORDS)
+            if address >= GLB_READ_LATENCY:
+                word = ctx.get(glb.fmap_read[0].data).to_bytes(8, "little")
+                result[address - GLB_READ_LATENCY] = np.frombuffer(word, np.int8)
+            await ctx.tick()
 
-def random_glb(rng):
-    return np.frombuffer(rng.randbytes(WORDS * 8), np.int8).reshape(WORDS, 8)
-
-
-def random_pool(rng):
-    """Any window, also larger than the fmap or beside it; y0 and x0 anywhere around the buffer."""
-    window = rng.randint(1, 5), rng.randint(1, 5)
-    size = rng.randint(1, 9), rng.randint(1, 9)
-    padding = [rng.randint(0, 4) for _ in range(4)]
-    padding[2] += max(0, window[0] - size[0] - padding[0])
-    padding[3] += max(0, window[1] - size[1] - padding[1])
-    pool = make_pool(
-        rng,
-        window=window,
-        stride=(rng.randint(1, 4), rng.randint(1, 4)),
-        padding=padding,
-        size=size,
-        blocks=rng.randint(1, 3),
-        pitches=(rng.randint(0, 2), rng.randint(0, 2)),
-    )
-    if rng.random() < 0.3:  # a tile in the middle of a fmap, or in nothing but padding
-        pool.tile["y0"], pool.tile["x0"] = rng.randint(-8, 8), rng.randint(-8, 8)
-    return pool
+    simulator = Simulator(m)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(driver)
+    simulator.run()
+    return result
 
 
 @pytest.mark.parametrize("rates", [(1.0, 1.0), (0.6, 1.0), (1.0, 0.2), (0.3, 0.3)])
@@ -204,6 +149,14 @@ def test_random_pools(seed, rates):
         message = f"command {number}: {pool.tile} {pool.window}"
         np.testing.assert_array_equal(glb, ref_pool(pool), message)
         assert moved == (sum(pool.counts()), len(pool.counts())), message
+
+
+@pytest.mark.parametrize("config", [CONFIG, TWO_PORTS], ids=["1-bank", "2-banks"])
+def test_with_the_real_glb(seed, config):
+    rng = random.Random(seed)
+    shape = {"window": (3, 3), "stride": (2, 2), "padding": (1, 1, 1, 1), "size": (9, 11)}
+    pool = make_pool(rng, blocks=2, pitches=(1, 0), **shape)
+    np.testing.assert_array_equal(rtl_pool_with_glb(config, pool, rng), ref_pool(pool))
 
 
 def layer_cases():

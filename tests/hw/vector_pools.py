@@ -1,0 +1,108 @@
+"""VECTOR commands for tests: made up at random or like a layer, and what they do in NumPy."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from eyas.config import Config
+
+CONFIG = Config.load("tiny4x4")
+WORDS = CONFIG.glb.fmap_words
+
+
+@dataclass
+class Pool:
+    """One VECTOR command: `tile` and `window` fields as docs/architecture.md names them."""
+
+    tile: dict[str, int]
+    window: dict[str, int]
+    glb: np.ndarray  # int8 (WORDS, 8) before the command
+
+    @property
+    def shape(self):
+        return self.tile["blocks"], self.tile["out_height"], self.tile["out_width"]
+
+    def inputs(self, e, f):
+        """Offsets (y - y0, x - x0) of the inputs of ofmap position (e, f) that are inside."""
+        tile, window = self.tile, self.window
+        for i in range(window["rows"]):
+            for t in range(window["taps"]):
+                dy, dx = e * window["stride_y"] + i, f * window["stride_x"] + t
+                inside_y = 0 <= tile["y0"] + dy < tile["in_height"]
+                if inside_y and 0 <= tile["x0"] + dx < tile["in_width"]:
+                    yield dy, dx
+
+    def counts(self):
+        """Inputs of each window, in order."""
+        blocks, height, width = self.shape
+        row_by_row = [len(list(self.inputs(e, f))) for e in range(height) for f in range(width)]
+        return row_by_row * blocks
+
+
+def ref_pool(pool):
+    """The GLB after the command."""
+    glb, tile = pool.glb.copy(), pool.tile
+    for block, e, f in np.ndindex(pool.shape):
+        base = tile["in_base"] + block * tile["in_plane"]
+        reads = [(base + dy * tile["in_pitch"] + dx) % WORDS for dy, dx in pool.inputs(e, f)]
+        result = pool.glb[reads].max(axis=0) if reads else np.full(8, -128, np.int8)
+        out = tile["out_base"] + block * tile["out_plane"] + e * tile["out_pitch"] + f
+        glb[out % WORDS] = result
+    return glb
+
+
+def make_pool(rng, *, window, stride, padding, size, blocks=1, pitches=(0, 0)):
+    """A layer-like command over a whole fmap of `size`, its ofmap behind it."""
+    (rows, taps), (height, width) = window, size
+    top, left, bottom, right = padding
+    out_height = (height + top + bottom - rows) // stride[0] + 1
+    out_width = (width + left + right - taps) // stride[1] + 1
+    in_pitch, out_pitch = width + pitches[0], out_width + pitches[1]
+    tile = {
+        "in_base": (5 - top * in_pitch - left) % 2**16,
+        "out_base": 5 + blocks * height * in_pitch,
+        "y0": -top,
+        "x0": -left,
+        "in_height": height,
+        "in_width": width,
+        "out_height": out_height,
+        "out_width": out_width,
+        "blocks": blocks,
+        "in_pitch": in_pitch,
+        "in_plane": height * in_pitch,
+        "out_pitch": out_pitch,
+        "out_plane": out_height * out_pitch,
+    }
+    window = {
+        "rows": rows,
+        "taps": taps,
+        "stride_y": stride[0],
+        "stride_x": stride[1],
+        "y_step": stride[0] * in_pitch,
+    }
+    return Pool(tile, window, random_glb(rng))
+
+
+def random_glb(rng):
+    return np.frombuffer(rng.randbytes(WORDS * 8), np.int8).reshape(WORDS, 8)
+
+
+def random_pool(rng):
+    """Any window, also larger than the fmap or beside it; y0 and x0 anywhere around the buffer."""
+    window = rng.randint(1, 5), rng.randint(1, 5)
+    size = rng.randint(1, 9), rng.randint(1, 9)
+    padding = [rng.randint(0, 4) for _ in range(4)]
+    padding[2] += max(0, window[0] - size[0] - padding[0])
+    padding[3] += max(0, window[1] - size[1] - padding[1])
+    pool = make_pool(
+        rng,
+        window=window,
+        stride=(rng.randint(1, 4), rng.randint(1, 4)),
+        padding=padding,
+        size=size,
+        blocks=rng.randint(1, 3),
+        pitches=(rng.randint(0, 2), rng.randint(0, 2)),
+    )
+    if rng.random() < 0.3:  # a tile in the middle of a fmap, or in nothing but padding
+        pool.tile["y0"], pool.tile["x0"] = rng.randint(-8, 8), rng.randint(-8, 8)
+    return pool
