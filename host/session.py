@@ -21,12 +21,14 @@ import numpy as np
 
 from eyas.compiler.compile import Model, compile_graph, load_graph
 from eyas.compiler.ir import Graph, Port
+from eyas.compiler.profile import with_profile
 from eyas.compiler.program import Program
 from eyas.compiler.program_file import load_program
 from eyas.config import Config
 from eyas.errors import ModelError
 from eyas.host.conversion import from_int8, to_int8
 from eyas.host.targets import GoldenTarget, NumpyTarget, RtlTarget, Target, Tensors
+from eyas.registers import Counter
 
 TARGETS = ("golden", "numpy", "rtl")
 TYPES = {"float32": "tensor(float)", "int8": "tensor(int8)", "uint8": "tensor(uint8)"}
@@ -48,6 +50,7 @@ class Session:
     model: path of an .onnx or .eyas file, bytes of an ONNX file, onnx.ModelProto, Graph or Program.
     config: a preset, a .toml file or a Config.
     target: "golden" (interpreter), "numpy" (reference operators) or "rtl" (Verilated RTL).
+    profile: whether `layer_counters` are wanted; the program then stores them behind each layer.
     status: told in a line what takes time (compiling); nothing is printed otherwise.
 
     Raises ModelError for a model that is not supported and ConfigError for one that the
@@ -60,17 +63,22 @@ class Session:
         config: str | Path | Config = "edge8x8",
         target: str = "golden",
         *,
+        profile: bool = False,
         status: Callable[[str], None] = lambda text: None,
     ):
         if target not in TARGETS:
             raise ModelError(f"no target {target!r}: give one of {', '.join(TARGETS)}")
         self.config = Config.load(config)
         self.program, self.graph = _load(model, self.config)
+        if profile:
+            self.program = with_profile(self.program)
         self._target = self._make_target(target, status)
         self.counters: dict[str, int] = {}
         """Hardware counters of the last run by lower-case name, summed over its batch."""
         self.intermediates: Tensors = {}
         """Every tensor of the last run by name, int8 (N, C, H, W)."""
+        self.layer_counters: list[dict[str, int]] = []
+        """Each layer's share of `counters`, by `program.layers`; empty unless `profile` is set."""
 
     def _make_target(self, target: str, status: Callable[[str], None]) -> Target:
         if target == "numpy":
@@ -102,12 +110,16 @@ class Session:
         wanted = self._wanted(output_names)
         quantised = self._quantised(input_feed)
         counters: Total[str] = Total()
+        layers = [Total() for _ in self.program.layers]
         steps: list[Tensors] = []
         for n in range(len(next(iter(quantised.values())))):
             tensors, counts = self._target.run({name: v[n] for name, v in quantised.items()})
             steps.append(tensors)
-            counters.update({counter.name.lower(): count for counter, count in counts.items()})
+            counters.update(_named(counts))
+            for total, share in zip(layers, self._target.profile(), strict=False):
+                total.update(_named(share))
         self.counters = dict(counters)
+        self.layer_counters = [dict(total) for total in layers if total]
         self.intermediates = {name: np.stack([s[name] for s in steps]) for name in steps[0]}
         return [from_int8(port, self.intermediates[port.tensor]) for port in wanted]
 
@@ -136,6 +148,10 @@ class Session:
         if len({len(value) for value in values.values()}) > 1:
             raise ModelError(f"{model}: all inputs must have the same batch size")
         return values
+
+
+def _named(counters: Mapping[Counter, int]) -> dict[str, int]:
+    return {counter.name.lower(): count for counter, count in counters.items()}
 
 
 def _describe(port: Port) -> NodeArg:

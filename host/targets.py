@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from eyas.compiler.ir import Graph
+from eyas.compiler.profile import read_profile
 from eyas.compiler.program import Program
 from eyas.config import Config
 from eyas.errors import LinkError
@@ -28,6 +29,10 @@ class Target(Protocol):
         """All tensors by name after an inference, int8 (C, H, W), and its counters."""
         ...
 
+    def profile(self) -> list[dict[Counter, int]]:
+        """Each layer's counters in the last inference; empty where they are not known."""
+        ...
+
 
 class NumpyTarget:
     """The golden operators; no counters."""
@@ -39,6 +44,9 @@ class NumpyTarget:
         from eyas.sim.golden import run_graph
 
         return run_graph(self._graph, inputs), {}
+
+    def profile(self) -> list[dict[Counter, int]]:
+        return []
 
 
 class ProgramTarget:
@@ -55,6 +63,9 @@ class ProgramTarget:
         counters = self._execute()
         read = self._program.read_tensor
         return {name: read(self.memory, name).copy() for name in self._readable}, counters
+
+    def profile(self) -> list[dict[Counter, int]]:
+        return read_profile(self._program, self.memory)
 
     def _execute(self) -> dict[Counter, int]:
         """Runs the program on the memory."""

@@ -1,0 +1,90 @@
+"""What the demo counts: bytes that are equal on all levels, and cycles of each layer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from rich.table import Table
+
+from eyas.compiler.program import Program
+from eyas.config import Config
+from eyas.host.session import Session
+
+Tensors = dict[str, np.ndarray]
+
+
+@dataclass
+class Comparison:
+    """Bytes of all tensors, compared between the RTL and the other levels, and onnxruntime."""
+
+    levels_equal: int = 0
+    levels_total: int = 0
+    outside_equal: int = 0
+    outside_total: int = 0
+
+    def add(self, rtl: Tensors, levels: tuple[Tensors, ...], outside: Tensors) -> None:
+        """Counts the bytes of an inference; `outside` need not have all tensors."""
+        for name, values in rtl.items():
+            others = [level[name].reshape(-1) for level in levels]
+            self.levels_equal += _equal(values.reshape(-1), *others)
+            self.levels_total += values.size
+            if name in outside:
+                self.outside_equal += _equal(values.reshape(-1), outside[name].reshape(-1))
+                self.outside_total += values.size
+
+    @property
+    def holds(self) -> bool:
+        """Whether there was something to compare, and all of it was equal."""
+        return (
+            self.levels_equal == self.levels_total > 0
+            and self.outside_equal == self.outside_total > 0
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"bit-exact: {self.levels_equal}/{self.levels_total} bytes equal "
+            f"(RTL = interpreter = NumPy), "
+            f"{self.outside_equal}/{self.outside_total} equal to onnxruntime"
+        )
+
+
+def _equal(first: np.ndarray, *others: np.ndarray) -> int:
+    """Elements that are the same in all arrays."""
+    return int(np.count_nonzero(np.all([first == other for other in others], axis=0)))
+
+
+class Layers:
+    """Cycles of each layer in the RTL, over the digits."""
+
+    def __init__(self, program: Program):
+        self._layers = program.layers
+        self._cycles = [0] * len(program.layers)
+        self._total = 0
+        self._runs = 0
+
+    def add(self, session: Session) -> None:
+        """Counts the session's last run, of one digit."""
+        for n, counters in enumerate(session.layer_counters):
+            self._cycles[n] += counters["cycles"]
+        self._total += session.counters["cycles"]
+        self._runs += 1
+
+    def table(self, config: Config) -> Table:
+        """A line for each layer and one for the network; means of the digits so far."""
+        table = Table(title=f"Cycles a digit, measured in the RTL, mean of {self._runs}")
+        for column in ("layer", "shape"):
+            table.add_column(column, no_wrap=True)
+        for column in ("cycles", "MACs", "utilisation"):
+            table.add_column(column, justify="right", no_wrap=True)
+        for layer, cycles in zip(self._layers, self._cycles, strict=True):
+            self._add_row(table, config, layer.name, layer.shape, cycles, layer.macs)
+        table.add_section()
+        macs = sum(layer.macs for layer in self._layers)
+        self._add_row(table, config, "network", "", self._total, macs)
+        return table
+
+    def _add_row(
+        self, table: Table, config: Config, name: str, shape: str, cycles: int, macs: int
+    ) -> None:
+        mean = cycles / self._runs
+        used = f"{macs / (mean * config.pes):.0%}" if macs and mean else ""
+        table.add_row(name, shape, f"{mean:,.0f}", f"{macs:,}" if macs else "", used)
