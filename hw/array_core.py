@@ -43,7 +43,8 @@ class ArrayCore(wiring.Component):
                 "drain_address": In(range(config.psum_bank.depth)),
                 "drain_data": Out(signed(PSUM_WIDTH)).array(cols),
                 # For stall and access counters.
-                "running": Out(1),
+                "pending": Out(1),  # a segment that the step gate has not come to the end of
+                "running": Out(1),  # a step is under way, or waits for its data
                 "issued": Out(1),  # a micro-cycle
                 "emitted": Out(1),  # a psum of every column in use
                 "wait_ifmaps": Out(1),
@@ -123,6 +124,7 @@ class ArrayCore(wiring.Component):
 
     def _report(self, m, gate, array):
         m.d.comb += [
+            self.pending.eq(gate.filled.any()),
             self.running.eq(gate.running),
             self.issued.eq(gate.micro.valid),
             self.emitted.eq(gate.emission.valid),

@@ -35,6 +35,7 @@ class ComputeEngine(wiring.Component):
                 "ofmap_write": Out(GlbWrite).array(config.ppu.lanes),
                 "segment_ended": Out(1),
                 "useful_macs": Out(32),  # of the segment that has ended
+                "fenced": Out(1),  # the next segment waits for the drain
             }
         )
         self.core = ArrayCore(config)
@@ -99,6 +100,7 @@ class ComputeEngine(wiring.Component):
             ),
             command.ready.eq(is_set | possible),
             take.eq(command.valid & ~is_set & possible),
+            self.fenced.eq(command.valid & ~is_set & tile.fence & ~self.no_tiles),
             taken.bit_select(target, 1).eq(take),
             self.drain.tile.valid.eq(take & tile.last),
         ]
