@@ -6,17 +6,14 @@ import click
 @click.command()
 def command() -> None:
     """List the configurations that come with Eyas."""
-    from rich.table import Table
-
-    from eyas.commands.output import console
+    from eyas.commands.output import console, table
     from eyas.config import Config, presets
 
-    table = Table("name", box=None, header_style="bold", pad_edge=False)
-    for heading in ("rows × cols", "PEs", "GLB KiB", "spads a PE", "PPU lanes", "bytes/cycle"):
-        table.add_column(heading, justify="right")
+    headings = ["rows × cols", "PEs", "GLB KiB", "spads a PE", "PPU lanes", "bytes/cycle"]
+    sizes = table("name", right=headings)
     for config in map(Config.load, presets()):
         spad, glb = config.spad, config.glb
-        table.add_row(
+        sizes.add_row(
             config.name,
             f"{config.array.rows} × {config.array.cols}",
             f"{config.pes}",
@@ -25,7 +22,7 @@ def command() -> None:
             f"{config.ppu.lanes}",
             f"{config.memory.bus_bytes}",
         )
-    console().print(table)
+    console().print(sizes)
     console().print(
         "\nGLB: fmaps + filters. Spads: filters + ifmap lanes + psums.\n"
         "Give --config NAME, or a TOML file of the same form.",

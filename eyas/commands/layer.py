@@ -61,7 +61,7 @@ def command(
         Progress() as progress,
         LayerRunner(machine, waves=waves, status=progress.status) as runner,
     ):
-        result = runner.run(
+        result = runner.run_layer(
             layer,
             data=data,
             seed=seed,

@@ -16,6 +16,14 @@ config_option = click.option(
     help="The accelerator: a preset (see `eyas configs`) or a TOML file.",
 )
 
+input_option = click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="FILE",
+    help="Inputs: .npy, .npz by name, or .png. Several files make a batch.",
+)
+
 waves_option = click.option(
     "--waves", metavar="FILE", help="Write waves, .fst or .vcd, for GTKWave or Surfer."
 )

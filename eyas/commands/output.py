@@ -1,9 +1,11 @@
 """How commands print: reports, tables and progress, on a terminal or into a file."""
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.table import Table
 
 from eyas.registers import Counter
 
@@ -20,19 +22,20 @@ STALLS = {
 }
 
 
-def console(stderr: bool = False) -> Console:
-    """Where a command prints. Redirected output is not wrapped at 80 columns."""
-    out = Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
-    return (
-        out if out.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=160)
-    )
+WIDTH = 400
+"""Columns that lines may take: a terminal wraps them better than a table its cells."""
+
+
+def console() -> Console:
+    """Where a command prints."""
+    return Console(highlight=False, markup=False, width=WIDTH)
 
 
 class Progress:
     """One line on a terminal's stderr that says what goes on; nothing is left of it in the end."""
 
     def __init__(self) -> None:
-        self._status = console(stderr=True).status("starting")
+        self._status = Console(stderr=True).status("starting")
         self._text = ""
 
     def __enter__(self) -> "Progress":
@@ -52,6 +55,18 @@ class Progress:
     def cycles(self, cycles: int) -> None:
         """Says how far a simulation is."""
         self._status.update(f"{self._text}: {cycles:,} cycles")
+
+
+def table(*left: str, right: Iterable[str] = (), last: str = "") -> Table:
+    """A table without lines, with columns flush left, then flush right, then one flush left."""
+    out = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in left:
+        out.add_column(heading, no_wrap=True)
+    for heading in right:
+        out.add_column(heading, justify="right", no_wrap=True)
+    if last:
+        out.add_column(last, no_wrap=True)
+    return out
 
 
 def report(lines: dict[str, str]) -> None:

@@ -1,0 +1,63 @@
+"""`eyas compile`: a model's program, and how each layer is mapped."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from eyas.commands.options import config_option
+
+if TYPE_CHECKING:
+    from eyas.compiler.program import Program
+    from eyas.config import Config
+
+
+@click.command()
+@click.argument("model", metavar="MODEL.onnx")
+@config_option
+@click.option(
+    "-o", "--output", metavar="FILE.eyas", help="Where the program goes. [default: MODEL.eyas]"
+)
+def command(model: str, config: str, output: str | None) -> None:
+    """Compile a model for a configuration; show the mapping of each layer."""
+    from eyas.commands.output import Progress
+    from eyas.compiler.compile import compile_model
+    from eyas.compiler.program_file import save_program
+    from eyas.config import Config
+
+    machine = Config.load(config)
+    with Progress() as progress:
+        progress.status("reading the model")
+        program = compile_model(
+            model,
+            machine,
+            progress=lambda n, of, name: progress.status(f"layer {n + 1} of {of}: {name}"),
+        )
+    path = Path(output or f"{Path(model).stem}.eyas")
+    save_program(program, path)
+    _report(program, machine, path)
+
+
+def _report(program: "Program", machine: "Config", path: Path) -> None:
+    from eyas.commands.output import console, table
+
+    layers = table(
+        "layer", "kind", "shape", "runs on", right=["cycles", "PEs used"], last="bound by"
+    )
+    mappings = table("layer", last="mapping")
+    for entry in program.layers:
+        cycles = entry.predicted_cycles
+        used = f"{entry.macs / cycles / machine.pes:.1%}" if entry.macs else ""
+        layers.add_row(
+            entry.name, entry.kind, entry.shape, entry.runs_on, f"{cycles:,}", used, entry.bound
+        )
+        mappings.add_row(entry.name, entry.mapping)
+    cycles = program.predicted_cycles
+    used = program.macs / cycles / machine.pes
+    console().print(layers)
+    console().print(f"\npredicted: {cycles:,} cycles, {used:.1%} of {machine.pes} PEs\n")
+    console().print(mappings)
+    console().print(
+        f"\n{path}: {len(program.commands):,} commands, {program.memory_bytes:,} bytes of memory, "
+        f"{program.macs:,} MACs"
+    )

@@ -1,0 +1,127 @@
+"""`eyas simulate`: a model through the RTL, compared with the program interpreter."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from eyas.commands.options import (
+    config_option,
+    input_option,
+    memory_options,
+    memory_timing,
+    waves_option,
+)
+
+if TYPE_CHECKING:
+    from eyas.config import Config
+    from eyas.sim.program_run import Mismatch, ProgramResult
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@input_option
+@config_option
+@memory_options
+@waves_option
+def command(
+    model: str,
+    inputs: tuple[str, ...],
+    config: str,
+    memory_bytes_per_cycle: float | None,
+    memory_latency: int | None,
+    back_pressure: float,
+    seed: int,
+    waves: str | None,
+) -> None:
+    """Run a model (.onnx or .eyas) through the RTL, and compare every byte of every tensor.
+
+    Without inputs, random ones are used. The cycles of a layer go from the end of the layer before
+    to its last ofmap in memory. Exits with 1 where a byte differs.
+    """
+    from eyas.commands.output import Progress
+    from eyas.config import Config
+    from eyas.host.inputs import load_feed, random_feed
+    from eyas.host.session import Session
+    from eyas.sim.program_run import ProgramRunner
+
+    machine = Config.load(config)
+    timing = memory_timing(machine, memory_bytes_per_cycle, memory_latency, back_pressure, seed)
+    with Progress() as progress:
+        progress.status("compiling the model")
+        session = Session(model, machine, "golden")
+        program = session.program
+        feed = load_feed(inputs, program.inputs) if inputs else random_feed(program.inputs, seed)
+        progress.status("interpreting the program")
+        session.run(None, feed)
+        expected = session.intermediates
+        names = [port.tensor for port in program.inputs]
+        results, differences = [], []
+        with ProgramRunner(machine, waves=waves, status=progress.status) as runner:
+            for n in range(len(expected[names[0]])):
+                result = runner.run(
+                    program,
+                    {name: expected[name][n] for name in names},
+                    timing=timing,
+                    by_layer=n == 0,
+                    progress=progress.cycles,
+                )
+                results.append(result)
+                differences.append(result.mismatches({k: v[n] for k, v in expected.items()}))
+    _report_layers(results[0], machine)
+    _report_totals(results, machine)
+    _report_differences(results, differences)
+    if any(differences):
+        raise SystemExit(1)
+
+
+def _report_layers(result: "ProgramResult", machine: "Config") -> None:
+    from eyas.commands.output import console, stalls, table
+    from eyas.registers import Counter
+
+    if not result.layers:
+        return
+    layers = table("layer", "shape", right=["predicted", "cycles", "PEs used"], last="stalls")
+    for entry, counters in result.layers:
+        cycles = counters[Counter.CYCLES]
+        layers.add_row(
+            entry.name,
+            entry.shape,
+            f"{entry.predicted_cycles:,}",
+            f"{cycles:,}",
+            f"{entry.macs / cycles / machine.pes:.1%}" if entry.macs else "",
+            stalls(counters),
+        )
+    console().print(layers)
+    console().print()
+
+
+def _report_totals(results: "list[ProgramResult]", machine: "Config") -> None:
+    from eyas.commands.output import report, stalls, traffic
+    from eyas.registers import Counter
+
+    for number, result in enumerate(results):
+        run = result.run
+        lines = {} if len(results) == 1 else {"inference": f"{number + 1} of {len(results)}"}
+        lines["cycles"] = f"{run.cycles:,}"
+        if run.counters:
+            used = run.counters[Counter.USEFUL_MACS] / run.cycles / machine.pes
+            lines["utilisation"] = f"{used:.1%} of {machine.pes} PEs"
+        lines["stalls"] = stalls(run.counters)
+        lines["memory"] = traffic(run)
+        lines["speed"] = f"{run.cycles_per_second / 1e3:,.0f} kHz, {run.seconds:.1f} s"
+        report(lines)
+
+
+def _report_differences(
+    results: "list[ProgramResult]", differences: "list[dict[str, Mismatch]]"
+) -> None:
+    from eyas.commands.output import console
+
+    size = sum(tensor.size for result in results for tensor in result.tensors.values())
+    count = len(results[0].tensors)
+    if not any(differences):
+        console().print(f"exact        all {size:,} bytes of {count} tensors equal the reference")
+        return
+    for number, found in enumerate(differences):
+        for name, what in found.items():
+            console().print(f"WRONG        inference {number + 1}, tensor {name}: {what}")

@@ -1,0 +1,154 @@
+"""A compiled program on the RTL: tensors, counters of the whole and of each layer.
+
+Program ─► memory image ─► Simulator ─► every tensor, RunResult, counters by layer
+                ▲ inputs                      │
+                                              └─ mismatches(expected, tensors)
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from eyas.compiler.layer_counters import layer_counters, with_layer_counters
+from eyas.compiler.program import LayerEntry, Program
+from eyas.config import Config
+from eyas.errors import LinkError
+from eyas.registers import Counter, Fault
+from eyas.sim.simulator import MemoryTiming, RunResult, Simulator
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+LEAST_MEMORY_BYTES = 1 << 22
+"""Programs up to this size share a simulator."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Where two tensors (C, H, W) differ."""
+
+    count: int
+    size: int
+    first: tuple[int, int, int]
+    expected: int
+    got: int
+
+    def __str__(self) -> str:
+        c, y, x = self.first
+        return (
+            f"{self.count:,} of {self.size:,} bytes differ, first channel {c}, row {y}, "
+            f"column {x}: {self.got} instead of {self.expected}"
+        )
+
+
+def mismatch(expected: np.ndarray, got: np.ndarray) -> Mismatch | None:
+    """What differs between two int8 tensors (C, H, W) of one shape; None where nothing does."""
+    places = np.argwhere(expected != got)
+    if not len(places):
+        return None
+    c, y, x = (int(n) for n in places[0])
+    return Mismatch(
+        len(places), expected.size, (c, y, x), int(expected[c, y, x]), int(got[c, y, x])
+    )
+
+
+@dataclass(frozen=True)
+class ProgramResult:
+    """A finished run of a program on the RTL."""
+
+    run: RunResult
+    tensors: dict[str, np.ndarray]
+    """Every tensor, int8 (C, H, W)."""
+    layers: list[tuple[LayerEntry, dict[Counter, int]]]
+    """What each layer added to the counters, if that was asked for."""
+
+    def mismatches(self, expected: Mapping[str, np.ndarray]) -> dict[str, Mismatch]:
+        """Tensors that differ from those expected, in the order in which layers make them."""
+        found = {name: mismatch(expected[name], self.tensors[name]) for name in self.tensors}
+        return {name: what for name, what in found.items() if what}
+
+
+class ProgramRunner:
+    """Runs programs on one machine: its Verilog is generated and compiled once.
+
+    waves: a file that the waves go to. status: told in a line what takes time.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        waves: str | Path | None = None,
+        status: Callable[[str], None] = lambda text: None,
+    ):
+        from eyas.hw.verilog import generate
+
+        self.config, self.status = config, status
+        self._waves = waves
+        status("generating Verilog")
+        self._verilog = generate(config)
+        self._simulator: Simulator | None = None
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the simulator and finishes the wave file."""
+        if self._simulator:
+            self._simulator.close()
+            self._simulator = None
+
+    def run(
+        self,
+        program: Program,
+        inputs: Mapping[str, np.ndarray],
+        *,
+        timing: MemoryTiming | None = None,
+        by_layer: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> ProgramResult:
+        """Runs a program on int8 inputs (C, H, W) by tensor name.
+
+        timing: of the memory, what the configuration says otherwise. by_layer: counters of each
+        layer too, see compiler/layer_counters.py. progress: called with the cycles so far.
+        Raises LinkError where the RTL hangs or reports a fault.
+        """
+        snapshots = 0
+        if by_layer and self.config.control.counter_width:
+            program, snapshots = with_layer_counters(program)
+        simulator = self._simulator_for(program, timing or MemoryTiming.of(self.config))
+        for name, values in inputs.items():
+            program.write_tensor(simulator.memory, name, values)
+        self.status("simulating")
+        run = simulator.run(program.program_address, len(program.commands), progress=progress)
+        if run.fault != Fault.NONE:
+            raise LinkError(f"{program.name}: the hardware stopped with fault {run.fault.name}")
+        memory = simulator.memory
+        tensors = {name: program.read_tensor(memory, name) for name in program.tensors}
+        layers = layer_counters(program, snapshots, memory) if snapshots else []
+        return ProgramResult(run, tensors, layers)
+
+    def _simulator_for(self, program: Program, timing: MemoryTiming) -> Simulator:
+        """The simulator with the program in its memory, reset."""
+        image = program.memory_image()
+        if self._simulator is None or self._simulator.memory.nbytes < image.nbytes:
+            self.close()
+            self._simulator = Simulator(
+                self.config,
+                self._verilog,
+                memory=max(image.nbytes, LEAST_MEMORY_BYTES),
+                timing=timing,
+                waves=self._waves,
+                status=self.status,
+            )
+        else:
+            self._simulator.set_timing(timing)
+            self._simulator.reset()
+        self._simulator.memory[: image.nbytes] = image
+        return self._simulator
