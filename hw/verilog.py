@@ -18,6 +18,8 @@ TOP_NAME = "eyas"
 """Module name of the whole accelerator."""
 
 _MODULE = re.compile(r"^module \\(\S+) ", re.MULTILINE)
+_EMPTY_WIRE = re.compile(r"^  (?:wire|reg) \[-1:0\] .*\n", re.MULTILINE)
+"""A signal of zero bits, which some configurations have, would become one of two bits."""
 _ESCAPED = re.compile(r"\\(\S+) ")
 _MEMORY_INIT = re.compile(
     r"^  initial begin\n((?:    (\S+)\[\d+\] = (\d+'h0+);\n)+)  end\n", re.MULTILINE
@@ -38,7 +40,7 @@ def generate(config: Config) -> str:
 def verilog_of(component: Elaboratable, name: str) -> str:
     """Verilog of a component with a signature; its top module is called `name`."""
     text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
-    return _shorten_init(_plain_module_names(_without_banner(text)))
+    return _shorten_init(_plain_module_names(_EMPTY_WIRE.sub("", _without_banner(text))))
 
 
 def _without_banner(text: str) -> str:

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -83,6 +83,26 @@ def test_lint_and_check_find_what_is_undriven():
     assert any("UNDRIVEN" in warning for warning in lint(verilog, "dut"))
     with pytest.raises(LinkError, match="check -assert"):
         check_verilog(verilog, "dut")
+
+
+class Degenerate(wiring.Component):
+    """Counts to one, in no bits."""
+
+    i: In(1)
+    o: Out(1)
+
+    def elaborate(self, platform):
+        m = Module()
+        number = Signal(range(1))
+        m.d.sync += number.eq(number + 1)
+        m.d.comb += self.o.eq(self.i & (number == 0))
+        return m
+
+
+def test_signals_of_no_bits_are_left_out():
+    verilog = verilog_of(Degenerate(), "dut")
+    assert "[-1:0]" not in verilog
+    assert lint(verilog, "dut") == []
 
 
 class Preset(wiring.Component):
