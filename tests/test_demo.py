@@ -1,4 +1,4 @@
-"""The demo: its network and digits are what README.md says, and `make demo` proves what it prints."""
+"""The demo: its network and digits are what README.md says, and its last line is earned."""
 
 import re
 import subprocess
