@@ -160,8 +160,9 @@ class Interpreter:
         self._count({Counter.MEMORY_WRITE_BYTES: words * WORD_BYTES})
 
     def _counter_words(self) -> Words:
-        """Counters as a STORE sees them; those that need a clock are zero here."""
-        values = [self.counts.get(counter, 0) for counter in Counter]
+        """Counters as a STORE sees them: in their width. Those that need a clock are zero here."""
+        limit = 1 << self.config.control.counter_width
+        values = [self.counts.get(counter, 0) % limit for counter in Counter]
         data = np.array(values, "<u8").view(np.uint8).reshape(-1, WORD_BYTES)
         return Words("the counters", data, self._order)
 

@@ -64,9 +64,11 @@ def test_counters_are_stored_as_64_bit_words():
     memory = np.zeros(1024, np.uint8)
     interpreter = Interpreter(CONFIG, memory)
     interpreter.counts[Counter.GLB_READS] = 0x1_2345_6789
+    interpreter.counts[Counter.GLB_WRITES] = (1 << 48) + 5
     interpreter.step(move(Opcode.STORE, space=Space.COUNTERS, memory_address=256, n0=len(Counter)))
     stored = memory[256:].view("<u8")
     assert stored[Counter.GLB_READS] == 0x1_2345_6789
+    assert stored[Counter.GLB_WRITES] == 5  # 48 bits wide
     assert stored[Counter.CYCLES] == 0
     assert interpreter.counts[Counter.GLB_DMA_WORDS] == 0
     assert interpreter.counts[Counter.MEMORY_WRITE_BYTES] == 8 * len(Counter)
