@@ -1,6 +1,6 @@
-"""A compiled program on the RTL: tensors, counters of the whole and of each layer.
+"""A compiled program on the RTL, with a memory as wanted: tensors, cycles, counters.
 
-Program ─► memory image ─► Simulator ─► every tensor, RunResult, counters by layer
+Program ─► memory image ─► Simulator ─► every tensor, RunResult, profile
                 ▲ inputs                      │
                                               └─ mismatches(expected, tensors)
 """
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eyas.compiler.layer_counters import layer_counters, with_layer_counters
-from eyas.compiler.program import LayerEntry, Program
+from eyas.compiler.profile import read_profile
+from eyas.compiler.program import Program
 from eyas.config import Config
 from eyas.errors import LinkError
 from eyas.registers import Counter, Fault
@@ -62,8 +62,8 @@ class ProgramResult:
     run: RunResult
     tensors: dict[str, np.ndarray]
     """Every tensor, int8 (C, H, W)."""
-    layers: list[tuple[LayerEntry, dict[Counter, int]]]
-    """What each layer added to the counters, if that was asked for."""
+    profile: list[dict[Counter, int]]
+    """Each layer's share of the counters; empty unless the program stores them."""
 
     def mismatches(self, expected: Mapping[str, np.ndarray]) -> dict[str, Mismatch]:
         """Tensors that differ from those expected, in the order in which layers make them."""
@@ -110,18 +110,13 @@ class ProgramRunner:
         inputs: Mapping[str, np.ndarray],
         *,
         timing: MemoryTiming | None = None,
-        by_layer: bool = False,
         progress: Callable[[int], None] | None = None,
     ) -> ProgramResult:
         """Runs a program on int8 inputs (C, H, W) by tensor name.
 
-        timing: of the memory, what the configuration says otherwise. by_layer: counters of each
-        layer too, see compiler/layer_counters.py. progress: called with the cycles so far.
-        Raises LinkError where the RTL hangs or reports a fault.
+        timing: of the memory, what the configuration says otherwise. progress: called with the
+        cycles so far. Raises LinkError where the RTL hangs or reports a fault.
         """
-        snapshots = 0
-        if by_layer and self.config.control.counter_width:
-            program, snapshots = with_layer_counters(program)
         simulator = self._simulator_for(program, timing or MemoryTiming.of(self.config))
         for name, values in inputs.items():
             program.write_tensor(simulator.memory, name, values)
@@ -131,8 +126,7 @@ class ProgramRunner:
             raise LinkError(f"{program.name}: the hardware stopped with fault {run.fault.name}")
         memory = simulator.memory
         tensors = {name: program.read_tensor(memory, name) for name in program.tensors}
-        layers = layer_counters(program, snapshots, memory) if snapshots else []
-        return ProgramResult(run, tensors, layers)
+        return ProgramResult(run, tensors, read_profile(program, memory))
 
     def _simulator_for(self, program: Program, timing: MemoryTiming) -> Simulator:
         """The simulator with the program in its memory, reset."""

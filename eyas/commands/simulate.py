@@ -13,6 +13,7 @@ from eyas.commands.options import (
 )
 
 if TYPE_CHECKING:
+    from eyas.compiler.program import Program
     from eyas.config import Config
     from eyas.sim.program_run import Mismatch, ProgramResult
 
@@ -48,7 +49,8 @@ def command(
     timing = memory_timing(machine, memory_bytes_per_cycle, memory_latency, back_pressure, seed)
     with Progress() as progress:
         progress.status("compiling the model")
-        session = Session(model, machine, "golden")
+        counted = machine.control.counter_width > 0
+        session = Session(model, machine, "golden", profile=counted)
         program = session.program
         feed = load_feed(inputs, program.inputs) if inputs else random_feed(program.inputs, seed)
         progress.status("interpreting the program")
@@ -62,26 +64,25 @@ def command(
                     program,
                     {name: expected[name][n] for name in names},
                     timing=timing,
-                    by_layer=n == 0,
                     progress=progress.cycles,
                 )
                 results.append(result)
                 differences.append(result.mismatches({k: v[n] for k, v in expected.items()}))
-    _report_layers(results[0], machine)
+    _report_layers(program, results[0], machine)
     _report_totals(results, machine)
     _report_differences(results, differences)
     if any(differences):
         raise SystemExit(1)
 
 
-def _report_layers(result: "ProgramResult", machine: "Config") -> None:
+def _report_layers(program: "Program", result: "ProgramResult", machine: "Config") -> None:
     from eyas.commands.output import console, stalls, table
     from eyas.registers import Counter
 
-    if not result.layers:
+    if not result.profile:
         return
     layers = table("layer", "shape", right=["predicted", "cycles", "PEs used"], last="stalls")
-    for entry, counters in result.layers:
+    for entry, counters in zip(program.layers, result.profile, strict=True):
         cycles = counters[Counter.CYCLES]
         layers.add_row(
             entry.name,
