@@ -93,6 +93,7 @@ class Interpreter:
     def restart(self) -> None:
         """Makes ready for a program: the machine is idle, and everything before it is over."""
         self.number, self.ended, self.warnings = 0, False, []
+        self._tile = None
         self._order.restart()
         for words in (self._memory, self._fmaps, self._filters):
             words.restart()

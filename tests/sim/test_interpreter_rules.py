@@ -154,6 +154,15 @@ def test_no_end(program):
         Interpreter(CONFIG, memory).run(0, len(program.commands) - 1)
 
 
+def test_a_run_that_was_refused_leaves_nothing_open(program):
+    memory = program.image()
+    interpreter = Interpreter(CONFIG, memory)
+    with pytest.raises(ConfigError, match="no END among its 6 commands"):
+        interpreter.run(0, 6)  # up to the first segment of a tile
+    interpreter.run(0, len(program.commands))
+    np.testing.assert_array_equal(program.ofmap(memory), run(program)[1])
+
+
 def test_commands_behind_end_do_not_run(program):
     program.commands.append(move(Opcode.STORE, memory_address=4))
     interpreter, _ = run(program)
