@@ -3,7 +3,7 @@
     commands  0 1 2 3 … k | k+1 …
               └── run ──┘ END
 
-Both machines run commands 0 … k from the same memory image, with END in place of command k + 1; then
+Both machines run commands 0 … k from one memory image, with END in place of command k + 1; then
 memory and GLB are compared. Bisection over k finds where they part.
 
 A program may be cut wherever no tile is in progress. Each run starts from the program's own memory

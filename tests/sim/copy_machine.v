@@ -1,5 +1,6 @@
 // A stand-in for the accelerator with its ports: fetches commands one by one and executes LOAD and
-// STORE of n0 words (at most 256, one burst), END, and nothing else. Everything else is COMMAND fault.
+// STORE of n0 words (at most 256, one burst), END, and nothing else; all else is a COMMAND fault.
+// Register 0x20 plants a fault for tests to find: class Plant in copy_machine.py.
 
 module eyas__glb__fmap0(input clk, input we, input [9:0] wa, input [63:0] wd, input [9:0] ra,
                         output [63:0] rd);
@@ -41,6 +42,7 @@ module eyas(
   reg [8:0] beat;
   reg done;
   reg [3:0] fault;
+  reg [3:0] plant = 0;
 
   wire [3:0] opcode = command[3:0];
   wire [31:0] address = command[63:32];
@@ -67,13 +69,15 @@ module eyas(
   wire [63:0] fmap_word, filter_word;
   wire [9:0] word = glb + {1'b0, beat};
   assign m_axi_wdata = filter ? filter_word : fmap_word;
-  assign m_axi_wstrb = enable;
-  assign m_axi_wlast = beat == n0 - 1;
-  assign m_axi_wvalid = state == OUT;
+  assign m_axi_wstrb = plant == 2 && address == 32'h4800 && beat == 7 ? enable & 8'hef : enable;
+  assign m_axi_wlast = beat + (plant == 6) == n0 - 1;
+  assign m_axi_wvalid = state == OUT && !(plant == 4 && pc == 6);
   assign m_axi_bready = state == RESPONSE;
   wire load = state == DATA && m_axi_rvalid;
-  eyas__glb__fmap0 fmap0(.clk(clk), .we(load && !filter), .wa(word), .wd(m_axi_rdata), .ra(word),
-                         .rd(fmap_word));
+  wire stray = plant == 3 && state == RESPONSE && pc == 6;
+  wire [63:0] loaded = m_axi_rdata ^ (plant == 1 && word == 290 ? 64'h100 : 64'h0);
+  eyas__glb__fmap0 fmap0(.clk(clk), .we((load && !filter) || stray), .wa(stray ? 10'd900 : word),
+                         .wd(stray ? 64'd1 : loaded), .ra(word), .rd(fmap_word));
   eyas__glb__filters filters(.clk(clk), .we(load && filter), .wa(word), .wd(m_axi_rdata),
                              .ra(word), .rd(filter_word));
 
@@ -85,12 +89,13 @@ module eyas(
   wire write = s_axi_awvalid && s_axi_wvalid && !s_axi_bvalid;
   assign s_axi_awready = write;
   assign s_axi_wready = write;
-  assign s_axi_arready = !s_axi_rvalid;
+  assign s_axi_arready = !s_axi_rvalid && plant != 7;
   wire start = write && s_axi_awaddr == 12'h010 && s_axi_wdata[0];
 
   always @(posedge clk) begin
     if (write) begin
       s_axi_bvalid <= 1;
+      if (s_axi_awaddr == 12'h020) plant <= s_axi_wdata[3:0];
       if (s_axi_awaddr == 12'h014) program_address <= s_axi_wdata;
       if (s_axi_awaddr == 12'h018) length <= s_axi_wdata;
       if (s_axi_awaddr == 12'h010 && s_axi_wdata[1]) begin
@@ -127,7 +132,8 @@ module eyas(
         beat <= 0;
         case (opcode)
           1: begin state <= IDLE; done <= 1; end
-          3: state <= READ;
+          3: if (plant == 5 && pc == 3) begin state <= IDLE; done <= 1; fault <= 1; end
+             else state <= READ;
           5: state <= WRITE;
           default: begin state <= IDLE; done <= 1; fault <= 1; end
         endcase

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from copy_machine import END, VERILOG, encode, load, store
+from copy_machine import END, PLANT, VERILOG, Plant, encode, load, store
 
 from eyas.command import Space
 from eyas.config import Config
@@ -135,22 +135,25 @@ def test_unmapped_register(simulator):
         simulator.read_register(0xFF0)
 
 
-def test_no_answer_at_all():
-    verilog = VERILOG.replace("assign s_axi_arready = !s_axi_rvalid", "assign s_axi_arready = 0")
-    with pytest.raises(LinkError, match="does not answer a read of register 0x0"):
-        Simulator(CONFIG, verilog)
+def test_no_answer_at_all(simulator):
+    simulator.write_register(PLANT, Plant.DEAF)
+    with pytest.raises(LinkError, match="does not answer a read of register 0xc"):
+        simulator.read_register(Register.STATUS)
 
 
-def test_other_hardware():
+def test_other_hardware(monkeypatch):
+    monkeypatch.setattr("eyas.sim.simulator.MAGIC", 0x12345678)
     with pytest.raises(LinkError, match="MAGIC"):
-        Simulator(CONFIG, VERILOG.replace("53415945", "12345678"))
+        Simulator(CONFIG, VERILOG)
 
 
-def test_breach_of_axi_is_reported():
-    verilog = VERILOG.replace("m_axi_wlast = beat == n0 - 1", "m_axi_wlast = beat == n0")
-    simulator = Simulator(CONFIG, verilog, memory=1 << 16)
-    with pytest.raises(LinkError, match=r"broke AXI4 in cycle .*wlast is wrong in beat 4"):
+def test_breach_of_axi_is_reported(simulator):
+    simulator.write_register(PLANT, Plant.LAST)
+    with pytest.raises(LinkError, match=r"broke AXI4 in cycle .*wlast is wrong in beat 3 of .* 4"):
         start(simulator, [store(0x4000, 0, 4), END])
+    simulator.write_register(PLANT, Plant.NONE)
+    simulator.reset()
+    assert start(simulator, COPY).fault == Fault.NONE
 
 
 def test_verilator_errors_are_shown():
