@@ -1,0 +1,146 @@
+"""The drain: finished psums through the PPU lanes into ofmaps in the GLB.
+
+    tile ─► queue ─► ParamFetch ───────► PsumReader ───────────────────────► OfmapWriter
+                        │ parameters,       │ address ─► psum banks              ▲
+                        ▼ table             ▼                │                   │
+                      lanes: parameter memories ─────► PPULane ─► ValueQueue ────┘
+
+Tiles go through in order. While one drains, the parameters of the next are fetched, and its psums
+may follow before the last words of the one before are in the GLB. Lane l serves columns l,
+l + lanes, …; all lanes work on the same psum of their columns.
+
+Latency: lane_latency + 4 cycles from a psum's address to its byte in an assembler. Throughput: a
+psum a lane and cycle, but for a cycle a group of columns and about ten a tile. Where the GLB takes
+no words, reading psums pauses; what is in the lanes goes on into the ValueQueue.
+"""
+
+from amaranth.hdl import Cat, Module, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from eyas.config import Config
+from eyas.hw.drain_descriptor import drain_descriptor_layout
+from eyas.hw.interfaces import PARAM_LAYOUT, GlbRead, GlbWrite
+from eyas.hw.memories import SpadMemory
+from eyas.hw.ofmap_writer import OfmapWriter
+from eyas.hw.param_fetch import ParamFetch
+from eyas.hw.ppu_lane import PSUM_WIDTH, PPULane, delayed
+from eyas.hw.psum_reader import PsumReader
+from eyas.hw.stream_register import StreamRegister
+from eyas.hw.value_queue import ValueQueue
+
+__all__ = ["Drain", "drain_descriptor_layout"]
+
+QUEUE_DEPTH = 64
+"""Values of a lane on their way: 20 for full throughput, the rest bridges waits for the GLB."""
+
+
+class Drain(wiring.Component):
+    def __init__(self, config: Config):
+        self.config = config
+        lanes = config.ppu.lanes
+        super().__init__(
+            {
+                "tile": In(stream.Signature(drain_descriptor_layout(config))),
+                "full": In(2),  # the psum memory holds a finished tile; tiles alternate, 0 first
+                "drained": Out(2),  # pulse: all of the psum memory has been read
+                "params_read": Out(1),  # pulse: a tile's parameters and table have been read
+                "written": Out(1),  # pulse: a tile's last word has been transferred to the GLB
+                "draining": Out(1),  # a psum memory is being read
+                "busy": Out(1),  # some tile has not been written
+                "psum_memory": Out(1),
+                "psum_address": Out(range(config.psum_bank.depth)),
+                "psum_data": In(signed(PSUM_WIDTH)).array(config.array.cols),  # a cycle later
+                "filter_read": Out(GlbRead),
+                "ofmap_write": Out(GlbWrite).array(lanes),
+            }
+        )
+        self.fetch = ParamFetch(config)
+        self.reader = PsumReader(config)
+        self.writer = OfmapWriter(config)
+        self.queue = ValueQueue(8 * lanes, QUEUE_DEPTH)
+
+    def elaborate(self, platform):
+        m = Module()
+        for name in ("fetch", "reader", "writer", "queue"):
+            m.submodules[name] = getattr(self, name)
+        self._chain_tiles(m)
+        self._lanes(m)
+        reader, queue = self.reader, self.queue
+        wiring.connect(m, self.fetch.read, wiring.flipped(self.filter_read))
+        wiring.connect(m, queue.o, self.writer.values)
+        for inner, outer in zip(self.writer.write, self.ofmap_write, strict=True):
+            wiring.connect(m, inner, wiring.flipped(outer))
+        m.d.comb += [
+            reader.full.eq(self.full),
+            reader.credit.eq(queue.credit),
+            reader.empty.eq(queue.empty),
+            queue.reserve.eq(reader.valid),
+            self.drained.eq(reader.drained),
+            self.draining.eq(reader.draining),
+            self.psum_memory.eq(reader.half),
+            self.psum_address.eq(reader.address),
+            self.params_read.eq(self.fetch.params_read),
+            self.written.eq(self.writer.written),
+        ]
+        return m
+
+    def _chain_tiles(self, m):
+        """tile ─► registers ─► fetch ─► register ─► reader ─► register ─► writer"""
+        layout = drain_descriptor_layout(self.config)
+        waiting = []
+
+        def through_registers(source, sink, count, name):
+            for number in range(count):
+                register = StreamRegister(layout)
+                m.submodules[f"{name}{number}"] = register
+                wiring.connect(m, source, register.i)
+                source = register.o
+                waiting.append(source.valid)
+            wiring.connect(m, source, sink)
+
+        tile = wiring.flipped(self.tile)
+        through_registers(tile, self.fetch.i, self.config.noc.tile_slots, "to_fetch")
+        through_registers(self.fetch.o, self.reader.i, 1, "to_reader")
+        through_registers(self.reader.o, self.writer.tile, 2, "to_writer")
+        m.d.comb += self.busy.eq(Cat(waiting).any())
+
+    def _lanes(self, m):
+        """Each lane with its parameter memory; psums and parameters arrive together."""
+        config, fetch, reader = self.config, self.fetch, self.reader
+        valid = delayed(m, reader.valid, 1, "lanes_valid")
+        half = delayed(m, reader.half, 1, "lanes_half")
+        group = delayed(m, reader.group, 1, "lanes_group")
+        pushed, values = [], []
+        for number in range(config.ppu.lanes):
+            m.submodules[f"lane{number}"] = lane = PPULane(config)
+            params = SpadMemory(1 << len(fetch.param_address), PARAM_LAYOUT.size, style="block")
+            m.submodules[f"params{number}"] = params
+            m.d.comb += [
+                params.write_enable.eq(fetch.param_write),
+                params.write_address.eq(fetch.param_address),
+                params.write_data.eq(fetch.param_data),
+                params.read_address.eq(reader.param_address[number]),
+                lane.constants.eq(reader.constants),
+                lane.valid.eq(valid),
+                lane.params.eq(params.read_data),
+                lane.table_half.eq(half),
+                lane.table_write.eq(fetch.table_write),
+                lane.table_address.eq(fetch.table_address),
+                lane.table_data.eq(fetch.table_data),
+            ]
+            with m.Switch(group):
+                columns = self.psum_data[number :: config.ppu.lanes]
+                for position, data in enumerate(columns):
+                    with m.Case(position):
+                        m.d.comb += lane.psum.eq(data)
+            pushed.append(lane.value_valid)
+            values.append(lane.value)
+        # The last value of a tile releases its half of the parameters.
+        last = delayed(m, reader.valid & reader.last, 1 + lane.latency, "last_value")
+        half = delayed(m, half, lane.latency, "last_half")
+        m.d.comb += [
+            fetch.released.eq(Cat(last & ~half, last & half)),
+            self.queue.push.eq(pushed[0]),
+            self.queue.data.eq(Cat(values)),
+        ]
