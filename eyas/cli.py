@@ -14,7 +14,7 @@ import click
 from eyas import __version__
 from eyas.errors import EyasError
 
-COMMANDS = ("generate", "layer", "compile", "simulate", "run", "configs")
+COMMANDS = ("generate", "layer", "compile", "simulate", "run", "diff", "configs")
 
 
 class LazyGroup(click.Group):
