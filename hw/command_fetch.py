@@ -63,11 +63,11 @@ class CommandFetch(wiring.Component):
         arrived = taken & self.axi.r.p.last
         self._addresses(m, ask, asked, left, (left != 0) & (slots != 0))
         with m.If((asked & self.axi.ar.ready) != arrived):
-            m.d.sync += flying.eq(Mux(arrived, flying - 1, flying + 1))
+            m.d.sync += flying.eq(flying + Mux(arrived, -1, 1))
         with m.If(self.start):
             m.d.sync += slots.eq(self.slots)
         with m.Elif(ask != self.freed):
-            m.d.sync += slots.eq(Mux(ask, slots - 1, slots + 1))
+            m.d.sync += slots.eq(slots + Mux(ask, -1, 1))
         m.d.comb += [
             self.axi.r.ready.eq(self.o.ready),
             self.o.valid.eq(self.axi.r.valid),

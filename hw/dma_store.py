@@ -85,7 +85,7 @@ class WordReader(wiring.Component):
         with m.Elif(self.word):
             m.d.sync += [burst.glb.eq(burst.glb + 1), burst.words.eq(burst.words - 1)]
         with m.If(self.word != (self.o.valid & self.o.ready)):
-            m.d.sync += credits.eq(Mux(self.word, credits - 1, credits + 1))
+            m.d.sync += credits.eq(credits + Mux(self.word, -1, 1))
         self._returns(m, Cat(burst.strb, final, burst.counters))
         return m
 

@@ -47,7 +47,7 @@ class GiveQueue(wiring.Component):
         with m.If(self.clear):
             m.d.sync += level.eq(0)
         with m.Elif(self.push != self.pop):
-            m.d.sync += level.eq(Mux(self.push, level + 1, level - 1))
+            m.d.sync += level.eq(level + Mux(self.push, 1, -1))
         m.d.comb += [
             self.oldest.eq(gives.bit_select((level - 1)[: (self.depth - 1).bit_length()], 1)),
             self.room.eq(level != self.depth),
@@ -98,7 +98,7 @@ class TokenGate(wiring.Component):
             with m.If(self.clear):
                 m.d.sync += count.eq(0)
             with m.Elif(take != give):
-                m.d.sync += count.eq(Mux(take, count - 1, count + 1))
+                m.d.sync += count.eq(count + Mux(give, 1, -1))
         return m
 
     def _remember(self, m, engine):
