@@ -36,8 +36,9 @@ def command(
 ) -> None:
     """Run a model (.onnx or .eyas) through the RTL, and compare every byte of every tensor.
 
-    Without inputs, random ones are used. The cycles of a layer go from the end of the layer before
-    to its last ofmap in memory. Exits with 1 where a byte differs.
+    Without inputs, random ones are used. Layers overlap: a line of the table covers the time from
+    the last ofmap of the layer before to the last of its own, whoever used the PEs meanwhile.
+    Exits with 1 where a byte differs.
     """
     from eyas.commands.output import Progress
     from eyas.config import Config
@@ -89,7 +90,7 @@ def _report_layers(program: "Program", result: "ProgramResult", machine: "Config
             entry.shape,
             f"{entry.predicted_cycles:,}",
             f"{cycles:,}",
-            f"{entry.macs / cycles / machine.pes:.1%}" if entry.macs else "",
+            f"{counters[Counter.USEFUL_MACS] / cycles / machine.pes:.1%}",
             stalls(counters),
         )
     console().print(layers)
