@@ -72,16 +72,16 @@ def _read(path: Path, ports: Sequence[Port]) -> Feed:
 def _read_npy(path: Path) -> np.ndarray:
     try:
         return np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ModelError(f"{path}: no .npy file of numbers ({error})") from None
+    except (ValueError, EOFError, OSError):
+        raise ModelError(f"{path}: no .npy file of numbers, or damaged") from None
 
 
 def _read_npz(path: Path) -> Feed:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return dict(arrays)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, TypeError) as error:
-        raise ModelError(f"{path}: no .npz file of numbers ({error})") from None
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile, TypeError):
+        raise ModelError(f"{path}: no .npz file of numbers, or damaged") from None
 
 
 def _read_png(path: Path, port: Port) -> np.ndarray:
@@ -93,8 +93,8 @@ def _read_png(path: Path, port: Port) -> np.ndarray:
     try:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise ModelError(f"{path}: cannot be read as an image ({error})") from None
+    except (UnidentifiedImageError, OSError):
+        raise ModelError(f"{path}: no PNG image, or damaged") from None
     if pixels.shape[:2] != (height, width):
         raise ModelError(
             f"{path}: the image must be {width} × {height} pixels, "

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eyas.commands.options import config_option
+from eyas.commands.options import config_option, output_path
 
 if TYPE_CHECKING:
     from eyas.compiler.program import Program
@@ -26,6 +26,7 @@ def command(model: str, config: str, output: str | None) -> None:
     from eyas.config import Config
 
     machine = Config.load(config)
+    path = output_path(output or f"{Path(model).stem}.eyas")
     with Progress() as progress:
         progress.status("reading the model")
         program = compile_model(
@@ -33,7 +34,6 @@ def command(model: str, config: str, output: str | None) -> None:
             machine,
             progress=lambda n, of, name: progress.status(f"layer {n + 1} of {of}: {name}"),
         )
-    path = Path(output or f"{Path(model).stem}.eyas")
     save_program(program, path)
     _report(program, machine, path)
 

@@ -29,11 +29,10 @@ def command(
     """
     from eyas.commands.output import Progress, console
     from eyas.config import Config
-    from eyas.errors import ModelError
     from eyas.sim.diff import diff_compiled
 
     if (model is None) == (shape is None):
-        raise ModelError("give either a model or --shape")
+        raise click.UsageError("give either a model or --shape")
     machine = Config.load(config)
     with Progress() as progress:
         progress.status("compiling")

@@ -1,10 +1,8 @@
 """`eyas generate`: the Verilog of an accelerator."""
 
-from pathlib import Path
-
 import click
 
-from eyas.commands.options import config_option
+from eyas.commands.options import config_option, output_path
 
 
 @click.command()
@@ -22,11 +20,11 @@ def command(config: str, output: str | None) -> None:
     from eyas.hw.verilog import generate
 
     machine = Config.load(config)
-    verilog = generate(machine)
     if output == "-":
-        click.echo(verilog, nl=False)
+        click.echo(generate(machine), nl=False)
         return
-    path = Path(output or f"{machine.name}.v")
+    path = output_path(output or f"{machine.name}.v")
+    verilog = generate(machine)
     path.write_text(verilog, encoding="utf-8")
     console().print(
         f"{path}: {machine.pes} PEs ({machine.array.rows} × {machine.array.cols}), "

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,6 +51,15 @@ _MEMORY_OPTIONS = (
     ),
     click.option("--seed", type=int, default=0, metavar="N", help="Of everything random."),
 )
+
+
+def output_path(output: str) -> Path:
+    """A file that a command will write. Raises UsageError, before any work, if it cannot be."""
+    path = Path(output)
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise click.UsageError(f"{path}: cannot be written, {what}")
+    return path
 
 
 def memory_options(command: Any) -> Any:

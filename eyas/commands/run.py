@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from eyas.commands.options import config_option, input_option
+from eyas.commands.options import config_option, input_option, output_path
 
 
 @click.command()
@@ -27,12 +27,11 @@ def command(
     import numpy as np
 
     from eyas.commands.output import Progress, console
-    from eyas.errors import ModelError
     from eyas.host.inputs import load_feed, random_feed
     from eyas.host.session import Session
 
-    if output and not output.endswith(".npz"):
-        raise ModelError(f"{output}: outputs are written as .npz")
+    if output and output_path(output).suffix != ".npz":
+        raise click.UsageError(f"{output}: outputs are written as .npz")
     with Progress() as progress:
         progress.status("compiling the model")
         session = Session(model, config, target, status=progress.status)
