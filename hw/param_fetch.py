@@ -64,6 +64,10 @@ class ParamFetch(wiring.Component):
             asked.eq(request.valid & request.ready),
             request.payload.eq(address),
             self.o.payload.eq(tile),
+            self.param_address.eq(Cat(self.index[: channel_bits(self.config)], self.half)),
+            self.param_data.eq(Cat(self.word, self.read.data[:8])),
+            self.table_address.eq(Cat(self.index[: bits_for(TABLE_ENTRIES)], self.half)),
+            self.table_data.eq(self.word.word_select(self.index[:3], 8)),
         ]
         m.d.sync += self.outstanding.eq(self.outstanding + asked - self.read.valid)
         with m.If(asked):
@@ -84,7 +88,11 @@ class ParamFetch(wiring.Component):
                 self._take_params(m)
                 with m.If(self.outstanding == 0):
                     m.d.sync += self.index.eq(0)
-                    self._finish_unless(m, tile.table & self.config.ppu.tables, "TABLE")
+                    with m.If(tile.table & self.config.ppu.tables):
+                        m.next = "TABLE"
+                    with m.Else():
+                        m.d.comb += self.finished.eq(1)
+                        m.next = "READ"
             with m.State("TABLE"):
                 self._take_table(m)
             with m.State("READ"):
@@ -105,13 +113,6 @@ class ParamFetch(wiring.Component):
         ]
         return occupied.bit_select(self.half, 1)
 
-    def _finish_unless(self, m, more, state):
-        with m.If(more):
-            m.next = state
-        with m.Else():
-            m.d.comb += self.finished.eq(1)
-            m.next = "READ"
-
     def _last_request(self, m, asked):
         """Counts requests; all counters are back at zero after the last one."""
         tile = self.i.payload
@@ -129,11 +130,7 @@ class ParamFetch(wiring.Component):
 
     def _take_params(self, m):
         """The second word of a channel completes the first one, in `word`."""
-        m.d.comb += [
-            self.param_write.eq(self.read.valid & self.second),
-            self.param_address.eq(Cat(self.index[: channel_bits(self.config)], self.half)),
-            self.param_data.eq(Cat(self.word, self.read.data[:8])),
-        ]
+        m.d.comb += self.param_write.eq(self.read.valid & self.second)
         with m.If(self.read.valid):
             m.d.sync += [self.second.eq(~self.second), self.index.eq(self.index + self.second)]
 
@@ -147,8 +144,6 @@ class ParamFetch(wiring.Component):
                 (self.outstanding == 0) & (~writing | ((byte >= _REQUEST_AHEAD) & ~last_word)),
             ),
             self.table_write.eq(writing),
-            self.table_address.eq(Cat(byte, word, self.half)),
-            self.table_data.eq(self.word.word_select(byte, 8)),
         ]
         m.d.sync += [
             self.index.eq(self.index + writing),

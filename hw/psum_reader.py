@@ -58,6 +58,7 @@ class PsumReader(wiring.Component):
             self.last.eq(order.last),
         ]
         self._param_addresses(m, order, columns)
+        constants = self._constants(m)
         m.d.sync += self.drained.eq(0)
         with m.If(self.valid):
             m.d.sync += self.address.eq(self.address + 1)
@@ -69,7 +70,10 @@ class PsumReader(wiring.Component):
                 with m.If(self.i.valid):
                     m.next = "WAIT"
             with m.State("WAIT"):
-                ready = columns.ready & self.full.bit_select(self.half, 1) & self._lanes_free(m)
+                with m.If(self.empty):
+                    m.d.sync += self.constants.eq(constants)
+                ready = columns.ready & self.full.bit_select(self.half, 1)
+                ready &= constants.as_value() == self.constants.as_value()
                 m.d.comb += [self.o.valid.eq(ready), columns.take.eq(ready & self.o.ready)]
                 with m.If(columns.take):
                     m.next = "READ"
@@ -90,15 +94,12 @@ class PsumReader(wiring.Component):
                     m.next = "READ"
         return m
 
-    def _lanes_free(self, m):
-        """The tile has the constants that the lanes hold, or takes over empty lanes."""
-        mine = Signal(PPUConstants)
+    def _constants(self, m):
+        """The tile's. Those in the lanes change only while the lanes are empty."""
+        constants = Signal(PPUConstants)
         for name in PPUConstants.members:
-            m.d.comb += mine[name].eq(self.i.payload[name])
-        same = mine.as_value() == self.constants.as_value()
-        with m.If(self.empty):
-            m.d.sync += self.constants.eq(mine)
-        return same
+            m.d.comb += constants[name].eq(self.i.payload[name])
+        return constants
 
     def _param_addresses(self, m, order, columns):
         for lane, address in enumerate(self.param_address):
