@@ -1,5 +1,6 @@
 """What the demo counts: bytes that are equal on all levels, and cycles of each layer."""
 
+from collections import Counter as Total
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,19 +54,23 @@ def _equal(first: np.ndarray, *others: np.ndarray) -> int:
 
 
 class Layers:
-    """Cycles of each layer in the RTL, over the digits."""
+    """Cycles and useful MACs in the RTL, layer by layer, over the digits.
+
+    Layers overlap: a line covers the time from the last ofmap of the layer before to the last of
+    its own, whoever used the PEs meanwhile.
+    """
 
     def __init__(self, program: Program):
         self._layers = program.layers
-        self._cycles = [0] * len(program.layers)
-        self._total = 0
+        self._shares = [Total() for _ in program.layers]
+        self._network: Total[str] = Total()
         self._runs = 0
 
     def add(self, session: Session) -> None:
         """Counts the session's last run, of one digit."""
-        for n, counters in enumerate(session.layer_counters):
-            self._cycles[n] += counters["cycles"]
-        self._total += session.counters["cycles"]
+        for share, counters in zip(self._shares, session.layer_counters, strict=True):
+            share.update(counters)
+        self._network.update(session.counters)
         self._runs += 1
 
     def table(self, config: Config) -> Table:
@@ -73,18 +78,18 @@ class Layers:
         table = Table(title=f"Cycles a digit, measured in the RTL, mean of {self._runs}")
         for column in ("layer", "shape"):
             table.add_column(column, no_wrap=True)
-        for column in ("cycles", "MACs", "utilisation"):
+        for column in ("MACs", "cycles", "PEs in use"):
             table.add_column(column, justify="right", no_wrap=True)
-        for layer, cycles in zip(self._layers, self._cycles, strict=True):
-            self._add_row(table, config, layer.name, layer.shape, cycles, layer.macs)
+        for layer, share in zip(self._layers, self._shares, strict=True):
+            macs = f"{layer.macs:,}" if layer.macs else ""
+            table.add_row(layer.name, layer.shape, macs, *self._times(share, config))
         table.add_section()
         macs = sum(layer.macs for layer in self._layers)
-        self._add_row(table, config, "network", "", self._total, macs)
+        table.add_row("network", "", f"{macs:,}", *self._times(self._network, config))
         return table
 
-    def _add_row(
-        self, table: Table, config: Config, name: str, shape: str, cycles: int, macs: int
-    ) -> None:
-        mean = cycles / self._runs
-        used = f"{macs / (mean * config.pes):.0%}" if macs and mean else ""
-        table.add_row(name, shape, f"{mean:,.0f}", f"{macs:,}" if macs else "", used)
+    def _times(self, share: "Total[str]", config: Config) -> tuple[str, str]:
+        """Mean cycles, and useful MACs a cycle and PE."""
+        cycles = share["cycles"]
+        used = share["useful_macs"] / max(1, cycles * config.pes)
+        return f"{cycles / self._runs:,.0f}", f"{used:.0%}"

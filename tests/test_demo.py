@@ -117,6 +117,7 @@ def test_demo_through_the_rtl():
         "bit-exact: 30388/30388 bytes equal (RTL = interpreter = NumPy), "
         "30388/30388 equal to onnxruntime"
     )
-    cycles = re.search(r"│ conv4 +│ [^│]+│ +([\d,]+) │", done.stdout)
-    assert cycles, done.stdout
-    assert int(cycles[1].replace(",", "")) > 451_584 / 16
+    row = re.search(r"│ network +│[^│]+│ +962,496 │ +([\d,]+) │ +(\d+)% │", done.stdout)
+    assert row, done.stdout
+    cycles = int(row[1].replace(",", ""))
+    assert int(row[2]) == round(100 * 962_496 / 16 / cycles)

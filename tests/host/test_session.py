@@ -177,3 +177,18 @@ def test_configuration_object_and_name_are_the_same(digits):
     for session in (by_name, by_object):
         session.run(None, {"image": digits[:1]})
     assert by_name.counters == by_object.counters
+
+
+def test_rtl_equals_interpreter_and_onnxruntime(digits, reference):
+    """The network in the generated Verilog, two digits in one batch, every tensor."""
+    rtl = eyas.Session(MODEL, config="tiny4x4", target="rtl", profile=True)
+    golden = eyas.Session(rtl.program, config="tiny4x4")
+    feed = {"image": digits[:2]}
+    assert np.array_equal(rtl.run(None, feed)[0], reference.run(None, feed)[0])
+    golden.run(None, feed)
+    for name, value in golden.intermediates.items():
+        assert np.array_equal(rtl.intermediates[name], value), name
+    assert golden.counters.items() <= rtl.counters.items()
+    assert rtl.counters["cycles"] > 2 * 962_496 / 16
+    layers = sum(counters["useful_macs"] for counters in rtl.layer_counters)
+    assert layers == rtl.counters["useful_macs"] == 2 * 962_496
