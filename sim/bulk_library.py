@@ -1,11 +1,13 @@
 """Compiles the accelerator's Verilog and sim/harness.cpp into a shared library, and binds it.
 
-    Verilog ─► Verilator ─► C++ ┐
-               GLB arrays ─► eyas_banks.h ├─► libeyas.so, in the cache (sim/cache.py)
-               sim/harness.cpp, memory_model.h ┘
+    Verilog + wrapper ─► Verilator ─► C++ ──────┐
+                          └► eyas_banks.h ──────┼─► libeyas.so, in the cache (sim/cache.py)
+                sim/harness.cpp, memory_model.h ┘
 
+A wrapper puts a register behind every input, which the harness sets a clock edge ahead. So nothing
+depends on an input within a cycle, and Verilator evaluates the logic once a cycle and not twice.
 The arrays `words` of the GLB's memories are the only variables that stay visible to the host.
-docs/simulation.md has what the flags are worth.
+docs/simulation.md has what this and the flags are worth.
 """
 
 import ctypes
@@ -22,7 +24,7 @@ _SOURCES = Path(__file__).resolve().parent
 _LIBRARY = "libeyas.so"
 
 VERILATOR_FLAGS = (
-    *("--cc", "--prefix", "Veyas", "--top-module", "eyas", "-O3"),
+    *("--cc", "--prefix", "Veyas", "--top-module", "eyas_registered", "-O3"),
     *("--x-assign", "fast", "--x-initial", "fast", "--no-assert"),
     *("-Wno-lint", "-Wno-SYMRSVDWORD"),  # sim/lint.py looks for mistakes
     *("--output-split", "10000", "--output-split-cfuncs", "2000"),
@@ -94,7 +96,7 @@ def compile_library(
 
 
 def _build(folder: Path, verilator: Verilator, verilog: str, flags: list[str], waves: bool) -> None:
-    (folder / "eyas.v").write_text(verilog)
+    (folder / "eyas.v").write_text(verilog + _registered(verilog))
     (folder / "banks.vlt").write_text(_visible_arrays(verilog))
     objects = folder / "obj"
     verilator.run([*flags, "--Mdir", str(objects), "banks.vlt", "eyas.v"], cwd=folder)
@@ -103,7 +105,7 @@ def _build(folder: Path, verilator: Verilator, verilog: str, flags: list[str], w
     optimise = {"OPT_FAST": FAST, "OPT_SLOW": SLOW, "OPT_GLOBAL": SLOW}
     verilator.make(objects, "Veyas.mk", targets=archives, **optimise)
     trace = ["-DVM_TRACE=1", f"-DVM_TRACE_FST={int(verilator.wave_format() == 'fst')}"]
-    command = [verilator.compiler, *FAST.split(), "-std=c++17", "-shared", "-o", _LIBRARY]
+    command = [verilator.compiler, *FAST.split(), "-std=c++20", "-shared", "-o", _LIBRARY]
     command += trace if waves else ["-DVM_TRACE=0"]
     include = verilator.include
     command += [f"-I{path}" for path in (folder, objects, _SOURCES, include, include / "vltstd")]
@@ -112,6 +114,24 @@ def _build(folder: Path, verilator: Verilator, verilog: str, flags: list[str], w
         command += ["-llz4", "-lz"]
     run_tool([*command, "-pthread"], env=verilator.env, cwd=folder)
     shutil.rmtree(objects)
+
+
+def _registered(verilog: str) -> str:
+    """Verilog of the wrapper: module eyas_registered, `finished` in place of `interrupt`."""
+    top = re.search(r"^module eyas\b.*?^endmodule", verilog, re.MULTILINE | re.DOTALL)
+    if not top:
+        raise LinkError("the Verilog has no module eyas")
+    declaration = r"\b(input|output)\s+(?:reg\s+|wire\s+)?(\[[^\]]+\]\s*)?(\w+)\s*[,;)]"
+    ports, body, pins = [], [], []
+    for direction, width, name in re.findall(declaration, top[0]):
+        outer = "finished" if name == "interrupt" else name
+        ports.append(f"{direction} {width}{outer}")
+        if direction == "input" and name != "clk":
+            body.append(f"  reg {width}{name}_q = 0;\n  always @(posedge clk) {name}_q <= {name};")
+            outer = f"{name}_q"
+        pins.append(f".{name}({outer})")
+    head = f"\nmodule eyas_registered({', '.join(ports)});"
+    return "\n".join([head, *body, f"  eyas eyas({', '.join(pins)});", "endmodule", ""])
 
 
 def _visible_arrays(verilog: str) -> str:

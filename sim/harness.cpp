@@ -1,8 +1,9 @@
 // What drives a Verilated accelerator: clock, reset, AXI4-Lite accesses, memory, waves.
 //
-// Compiled together with Verilator's model `Veyas` into a shared library for sim/simulator.py. One
-// cycle is: clock low with the inputs of this cycle, sample what the accelerator drives, clock high.
-// No output of the memory depends on an input in the same cycle.
+// Compiled together with Verilator's model `Veyas` into a shared library for sim/simulator.py. The
+// model has a register behind every input (sim/bulk_library.py): what is driven before a clock edge
+// is what the accelerator sees after it. Memory and host decide in each cycle what they drive in the
+// next, so one evaluation a cycle, at the edge, is enough.
 
 #include <memory>
 #include <string>
@@ -27,6 +28,11 @@ struct State {
     uint64_t cycle, last_transfer, finished;  // finished: cycle of the interrupt
     uint64_t read_bytes, write_bytes, strobed_bytes;
     uint64_t errors, error_address;
+};
+
+// What the host drives of AXI4-Lite, beside addresses and data.
+struct Host {
+    bool awvalid = false, wvalid = false, bready = false, arvalid = false, rready = false;
 };
 
 enum Outcome { LIMIT = 0, INTERRUPT = 1, VIOLATION = 2 };
@@ -56,13 +62,14 @@ class Harness {
 
     void reset(unsigned cycles) {
         model_.rst = 1;
-        idle_host();
+        host_ = {};
         for (unsigned i = 0; i < cycles; ++i) {
             memory.reset();
             step();
         }
         memory.reset();
         model_.rst = 0;
+        step();
         interrupted_ = false;
     }
 
@@ -82,35 +89,36 @@ class Harness {
         model_.s_axi_awaddr = address;
         model_.s_axi_wdata = data;
         model_.s_axi_wstrb = 0xF;
-        model_.s_axi_awvalid = model_.s_axi_wvalid = model_.s_axi_bready = 1;
+        Host seen = host_;  // by the accelerator, in the current cycle
+        host_ = {.awvalid = true, .wvalid = true, .bready = true};
         for (int i = 0; i < HOST_LIMIT; ++i) {
-            low();
-            const bool aw = model_.s_axi_awvalid && model_.s_axi_awready;
-            const bool w = model_.s_axi_wvalid && model_.s_axi_wready;
-            const bool b = model_.s_axi_bvalid;
+            const bool done = seen.bready && model_.s_axi_bvalid;
             const int response = model_.s_axi_bresp;
-            high();
-            if (aw) model_.s_axi_awvalid = 0;
-            if (w) model_.s_axi_wvalid = 0;
-            if (b) return idle_host(), response;
+            if (seen.awvalid && model_.s_axi_awready) host_.awvalid = false;
+            if (seen.wvalid && model_.s_axi_wready) host_.wvalid = false;
+            if (done) host_ = {};
+            seen = host_;
+            step();
+            if (done) return response;
         }
-        return idle_host(), -1;
+        return host_ = {}, -1;
     }
 
     int read_register(uint32_t address, uint32_t *data) {
         model_.s_axi_araddr = address;
-        model_.s_axi_arvalid = model_.s_axi_rready = 1;
+        Host seen = host_;
+        host_ = {.arvalid = true, .rready = true};
         for (int i = 0; i < HOST_LIMIT; ++i) {
-            low();
-            const bool ar = model_.s_axi_arvalid && model_.s_axi_arready;
-            const bool r = model_.s_axi_rvalid;
+            const bool done = seen.rready && model_.s_axi_rvalid;
             const int response = model_.s_axi_rresp;
             *data = model_.s_axi_rdata;
-            high();
-            if (ar) model_.s_axi_arvalid = 0;
-            if (r) return idle_host(), response;
+            if (seen.arvalid && model_.s_axi_arready) host_.arvalid = false;
+            if (done) host_ = {};
+            seen = host_;
+            step();
+            if (done) return response;
         }
-        return idle_host(), -1;
+        return host_ = {}, -1;
     }
 
     State state() const {
@@ -145,27 +153,20 @@ class Harness {
     Veyas model_;
     bool interrupted_ = false, interrupt_was_ = false;
     uint64_t finished_ = 0;
+    Host host_;
 #if VM_TRACE
     std::unique_ptr<WaveFile> waves_;
 #endif
 
+    // One clock cycle, from just before an edge to just before the next.
     void step() {
-        low();
-        high();
-    }
-
-    void low() {
+        memory.step(sample());
         drive();
-        model_.clk = 0;
-        evaluate();
-    }
-
-    void high() {
-        const Manager sampled = sample();
         model_.clk = 1;
         evaluate();
-        memory.step(sampled);
-        const bool interrupt = model_.__SYM__interrupt;  // Verilator's name for a C++ word
+        model_.clk = 0;
+        evaluate();
+        const bool interrupt = model_.finished;
         if (interrupt && !interrupt_was_) {
             interrupted_ = true;
             finished_ = memory.cycle;
@@ -194,6 +195,11 @@ class Harness {
         model_.m_axi_bvalid = out.bvalid;
         model_.m_axi_bid = out.bid;
         model_.m_axi_bresp = out.bresp;
+        model_.s_axi_awvalid = host_.awvalid;
+        model_.s_axi_wvalid = host_.wvalid;
+        model_.s_axi_bready = host_.bready;
+        model_.s_axi_arvalid = host_.arvalid;
+        model_.s_axi_rready = host_.rready;
     }
 
     Manager sample() const {
@@ -217,11 +223,6 @@ class Harness {
         in.wlast = model_.m_axi_wlast;
         in.bready = model_.m_axi_bready;
         return in;
-    }
-
-    void idle_host() {
-        model_.s_axi_awvalid = model_.s_axi_wvalid = model_.s_axi_bready = 0;
-        model_.s_axi_arvalid = model_.s_axi_rready = 0;
     }
 };
 

@@ -158,7 +158,7 @@ def test_breach_of_axi_is_reported(simulator):
 
 def test_verilator_errors_are_shown():
     with pytest.raises(LinkError, match="syntax error"):
-        Simulator(CONFIG, "module eyas(input clk; endmodule")
+        Simulator(CONFIG, "module eyas(input clk;\nendmodule\n")
 
 
 def test_second_simulator_comes_from_the_cache(monkeypatch):
