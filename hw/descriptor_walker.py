@@ -71,23 +71,25 @@ class DescriptorWalker(wiring.Component):
             self.active.eq(self.command.valid & ~is_set),
             self.command.ready.eq(is_set | (taken & self.o.p.last)),
         ]
+        self.words = Signal(range(self.longest + 1))  # of the present burst
         self.start = Signal()  # the first run is that of the descriptor itself
         self.next_run = Signal()  # the next run becomes the present one
         self.block_ends = Signal()  # … and is the last of n1
         self.advance = Signal()  # the next burst of the present run
-        self._loops(m, fields, taken)
-        self._address(m, "memory", fields, WORD_SHIFT)
+        m.d.comb += self.o.p.words.eq(self.words)
+        memory = self._address(m, "memory", fields, WORD_SHIFT)
         self._address(m, "glb", fields, 0)
+        self._loops(m, fields, taken, memory)
         return m
 
-    def _loops(self, m, fields, taken):
+    def _loops(self, m, fields, taken, memory):
         left = Signal(COUNT_BITS)  # words of the run
         runs = Signal(COUNT_BITS)  # of the block, the next one included
         blocks = Signal(COUNT_BITS)
         final_run = Signal()
-        run_ends = left == self.o.p.words
+        run_ends = left == self.words
         nothing = (fields.n0 == 0) | (fields.n1 == 0) | (fields.n2 == 0)
-        m.d.comb += [self.o.p.words.eq(self._words(left)), self.block_ends.eq(runs == 1)]
+        m.d.comb += [self.words.eq(self._cut(left, memory)), self.block_ends.eq(runs == 1)]
         with m.FSM():
             with m.State("START"), m.If(self.active):
                 m.d.comb += [self.o.valid.eq(nothing), self.start.eq(1)]
@@ -106,23 +108,23 @@ class DescriptorWalker(wiring.Component):
                 m.d.comb += [self.o.valid.eq(1), self.o.p.last.eq(final_run & run_ends)]
                 m.d.comb += self.advance.eq(taken)
                 with m.If(taken):
-                    m.d.sync += left.eq(left - self.o.p.words)
+                    m.d.sync += left.eq(left - self.words)
                     with m.If(run_ends):
                         m.next = "RUN"
                         with m.If(final_run):
                             m.next = "START"
 
-    def _words(self, left):
+    def _cut(self, left, memory):
         """The burst takes what is left of the run, up to the longest burst and to the page."""
         bits = self.longest.bit_length() - 1
         size = Mux(left[bits:].any(), self.longest, left[:bits])
-        before = self.o.p.memory[:bits]
-        room = self.longest - before
-        at_page_end = self.o.p.memory[bits:PAGE_WORD_BITS].all()
+        room = self.longest - memory[:bits]
+        at_page_end = memory[bits:PAGE_WORD_BITS].all()
         return Mux(at_page_end & (size > room), room, size)
 
     def _address(self, m, name, fields, shift):
-        """Addresses of the burst, of the next run, and of the block that it belongs to."""
+        """Registers for the address of the burst, of the next run, and of the block that it belongs
+        to. Returns the first."""
         base = fields[f"{name}_address"][shift:]
         stride1 = fields[f"{name}_stride1"][shift:]
         stride2 = fields[f"{name}_stride2"][shift:]
@@ -134,10 +136,10 @@ class DescriptorWalker(wiring.Component):
             m.d.sync += run.eq(following)
         with m.If(self.start | (self.next_run & self.block_ends)):
             m.d.sync += block.eq(following)
-        address = self.o.p[name]
-        register = Signal(len(base), name=name)
-        m.d.comb += address.eq(register)
+        burst = Signal(len(base), name=name)
+        m.d.comb += self.o.p[name].eq(burst)
         with m.If(self.next_run):
-            m.d.sync += register.eq(run)
+            m.d.sync += burst.eq(run)
         with m.Elif(self.advance):
-            m.d.sync += register.eq(register + self.o.p.words)
+            m.d.sync += burst.eq(burst + self.words)
+        return burst
