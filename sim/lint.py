@@ -16,6 +16,8 @@ WAIVED = {
     "WIDTHTRUNC": "likewise, and it writes !x for x == 0",
     "CASEINCOMPLETE": "the value of the missing cases is assigned in front of the case",
     "PROCASSINIT": "registers have initial values, so that FPGAs start without reset",
+    "VARHIDDEN": "a memory may be called like its module's instance; no name is looked up outside",
+    "SYMRSVDWORD": "`interrupt` is a word of C++ somewhere; in Verilog it is a name",
     "UNUSEDSIGNAL": "each port and each field of a structure has a wire of its own, read or not",
 }
 """Verilator's warnings that are turned off, and why."""

@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 from amaranth.hdl import Module, Signal
-from amaranth.lib import wiring
-from amaranth.lib.memory import Memory
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from eyas.config import Config
+import eyas
+from eyas.config import Array, Config, Memory, presets
 from eyas.errors import LinkError
 from eyas.hw.glb import Glb
 from eyas.hw.vector_unit import VectorUnit
-from eyas.hw.verilog import verilog_of
+from eyas.hw.verilog import TOP_NAME, generate, verilog_of
 from eyas.hw.yosys import check_verilog, run_yosys
 from eyas.sim.lint import lint
 
@@ -40,6 +40,28 @@ def test_component_is_clean(make):
     check_verilog(verilog, "dut")
     assert verilog == verilog_of(make(), "dut")
     assert "\\dut." not in verilog, "module names are plain"
+
+
+def test_whole_machine():
+    """One with as many odd sizes as a configuration can have."""
+    config = replace(TWO_PORTS, array=Array(3, 2), memory=Memory(bus_bytes=8), name="odd")
+    verilog = generate(config)
+    first_line = verilog.split("\n", 1)[0]
+    assert first_line == (
+        f"// Eyas {eyas.__version__}, configuration odd, hash 0x{config.hash:08x}"
+    )
+    assert lint(verilog, TOP_NAME) == []
+    check_verilog(verilog, TOP_NAME)
+    assert ".py" not in verilog, "no paths of source files"
+    assert verilog == generate(config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", presets())
+def test_presets_are_clean(name):
+    verilog = generate(Config.load(name))
+    assert lint(verilog, TOP_NAME) == []
+    check_verilog(verilog, TOP_NAME)
 
 
 def test_glb_words_are_where_tools_look():
@@ -113,7 +135,7 @@ class Preset(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.words = words = Memory(shape=8, depth=4, init=[1, 2, 0, 0])
+        m.submodules.words = words = memory.Memory(shape=8, depth=4, init=[1, 2, 0, 0])
         port = words.read_port()
         m.d.comb += [port.addr.eq(self.address), self.data.eq(port.data)]
         return m
