@@ -2,11 +2,22 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from eyas.cli import COMMANDS, main
+from eyas.compiler.program import Program
 from eyas.config import presets
+from eyas.sim.program_run import ProgramResult, mismatch
+from eyas.sim.verilator import find_verilator
+
+ROOT = Path(__file__).parent.parent
+DIGITS = str(ROOT / "demo" / "digits.onnx")
+ODD_LAYER = ("--shape", "C=9,M=11,H=16,W=12,R=3,S=2,U=2,P=1")
+"""A short layer in which nothing divides anything."""
 
 
 @pytest.fixture
@@ -97,3 +108,141 @@ def test_bad_configurations(fails, tmp_path):
     code, line = fails("generate", "--config", str(wrong))
     assert code == 1
     assert line == f"{wrong}: array.rows must be a whole number from 1 to 32, not 0"
+
+
+def test_generate(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("generate", "--config", "tiny4x4")
+    assert code == 0
+    assert out.startswith("tiny4x4.v: 16 PEs (4 × 4), 8 + 4 KiB of GLB, ")
+    text = (tmp_path / "tiny4x4.v").read_text()
+    assert "module eyas" in text
+    code, out, _ = run("generate", "--config", "tiny4x4", "-o", "-")
+    assert (code, out) == (0, text)
+
+
+def test_layer(run):
+    code, out, _ = run("layer", "--config", "tiny4x4", *ODD_LAYER, "--seed", "5")
+    assert code == 0
+    assert "all 616 bytes equal the reference" in out
+    assert "all 616 bytes equal the program" in out
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert {"mapping", "cycles", "utilisation", "stalls", "memory", "speed"} <= set(lines)
+
+
+def test_slow_memory_is_slower_and_still_exact(run):
+    def cycles(*options: str) -> int:
+        code, out, _ = run("layer", "--config", "tiny4x4", *ODD_LAYER, *options)
+        assert code == 0
+        [line] = [line for line in out.splitlines() if line.startswith("cycles")]
+        return int(line.split()[1].strip(",").replace(",", ""))
+
+    plain = cycles()
+    assert cycles("--memory-latency", "500") > plain
+    assert cycles("--memory-bytes-per-cycle", "0.5") > plain
+    assert cycles("--back-pressure", "0.5", "--dialect", "onnx") > plain
+
+
+@pytest.mark.parametrize("data", ["min", "max", "ramp"])
+def test_layer_data(run, data):
+    code, out, _ = run("layer", "--config", "tiny4x4", *ODD_LAYER, "--data", data)
+    assert code == 0
+    assert "all 616 bytes equal the program" in out
+
+
+def test_layer_says_where_bytes_differ(run, monkeypatch):
+    read = Program.read_tensor
+
+    def wrong(program, memory, name):
+        tensor = read(program, memory, name)
+        if name == "ofmap" and memory.nbytes > program.memory_bytes:  # of the simulator
+            tensor[3, 2, 1] ^= 0x10
+        return tensor
+
+    monkeypatch.setattr(Program, "read_tensor", wrong)
+    code, out, _ = run("layer", "--config", "tiny4x4", *ODD_LAYER)
+    assert code == 1
+    assert "all 616 bytes equal the reference" in out
+    assert "1 of 616 bytes differ, first channel 3, row 2, column 1" in out
+
+
+def test_compile_simulate_run_diff(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("compile", DIGITS, "--config", "tiny4x4")
+    assert code == 0
+    for text in ("conv1", "fully connected", "vector unit", "q=", "predicted: ", "digits.eyas: "):
+        assert text in out
+    code, out, _ = run("simulate", "digits.eyas", "--config", "tiny4x4")
+    assert code == 0
+    assert "all 15,194 bytes of 8 tensors equal the reference" in out
+    assert "conv4" in out
+    assert "stalls" in out
+    code, out, _ = run("diff", "digits.eyas", "--config", "tiny4x4")
+    assert code == 0
+    assert out.startswith("no difference: ")
+    for target in ("golden", "rtl"):
+        options = ("--target", target, "--output", f"{target}.npz")
+        code, out, _ = run("run", "digits.eyas", "--config", "tiny4x4", *options)
+        assert code == 0
+        assert out.startswith("scores float32 (1, 10)\n")
+    golden, rtl = (np.load(f"{target}.npz")["scores"] for target in ("golden", "rtl"))
+    assert np.array_equal(golden, rtl)
+    assert golden.any()
+
+
+def test_simulate_a_batch_of_files(run, tmp_path):
+    images = np.load(ROOT / "demo" / "digits.npz")["images"]
+    files = [str(tmp_path / "one.png"), str(tmp_path / "two.npy")]
+    Image.fromarray(images[0]).save(files[0])
+    np.save(files[1], images[1:3, None] / np.float32(255))
+    inputs = [part for file in files for part in ("--input", file)]
+    code, out, _ = run("simulate", DIGITS, "--config", "tiny4x4", *inputs)
+    assert code == 0
+    assert "inference    3 of 3" in out
+    assert f"all {3 * 15_194:,} bytes of 8 tensors equal the reference" in out
+
+
+def test_simulate_says_where_bytes_differ(run, monkeypatch):
+    wrong = mismatch(np.zeros((2, 3, 4), np.int8), np.eye(4, dtype=np.int8)[None, :3].repeat(2, 0))
+    monkeypatch.setattr(ProgramResult, "mismatches", lambda *_: {"conv1": wrong})
+    code, out, _ = run("simulate", DIGITS, "--config", "tiny4x4")
+    assert code == 1
+    assert "tensor conv1: 6 of 24 bytes differ, first channel 0, row 0, column 0: 1 instead" in out
+    assert "exact" not in out
+
+
+@pytest.mark.slow
+def test_waves(run, tmp_path):
+    path = tmp_path / f"layer.{find_verilator().wave_format()}"
+    code, out, _ = run("layer", "--config", "tiny4x4", *ODD_LAYER, "--waves", str(path))
+    assert code == 0
+    assert out.splitlines()[-1].split() == ["waves", str(path)]
+    assert path.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        ("layer --shape C=3,M=4", 1, "shape: H must be given, as in C=16,M=32,H=28"),
+        ("layer", 2, "Missing option '--shape'."),
+        ("layer --shape C=1,M=1,H=1 --memory-latency x", 2, "'x' is not a valid integer range."),
+        ("layer --shape C=1,M=1,H=1 --back-pressure 1", 2, "1.0 is not in the range 0<=x<1."),
+        ("compile missing.onnx", 1, "missing.onnx: cannot be read (No such file or directory)"),
+        ("compile broken.onnx", 1, "broken.onnx: not an ONNX model"),
+        ("simulate missing.eyas", 1, "missing.eyas: cannot be read (No such file or directory)"),
+        ("simulate broken.eyas", 1, "broken.eyas: "),
+        (f"simulate {DIGITS} --input none.npy", 1, "none.npy: no such file"),
+        (f"compile {DIGITS} -o none/x.eyas", 2, "none/x.eyas: cannot be written, there is no"),
+        ("generate -o none/x.v", 2, "none/x.v: cannot be written, there is no folder none"),
+        (f"run {DIGITS} --target board", 2, "'board' is not one of 'golden', 'rtl'."),
+        (f"run {DIGITS} --output x.csv", 2, "x.csv: outputs are written as .npz"),
+        ("diff", 2, "give either a model or --shape"),
+    ],
+)
+def test_bad_options_and_files(fails, tmp_path, monkeypatch, arguments, code, line):
+    monkeypatch.chdir(tmp_path)
+    for name in ("broken.onnx", "broken.eyas"):
+        (tmp_path / name).write_text("no model")
+    got_code, got_line = fails(*arguments.split())
+    assert got_code == code
+    assert line in got_line
