@@ -19,6 +19,7 @@ from eyas.hw.interfaces import GlbRead
 from eyas.hw.pe_array import PEArray
 from eyas.hw.psum_banks import PSUM_WIDTH, PsumBanks
 from eyas.hw.row_controller import RowController
+from eyas.hw.shared_modules import add_shared
 from eyas.hw.step_gate import StepGate, item_layout
 from eyas.hw.tile_slots import slot_layout
 from eyas.hw.unit_walker import UnitWalker
@@ -65,7 +66,8 @@ class ArrayCore(wiring.Component):
         m.submodules.psum_banks = banks = PsumBanks(self.config)
         rows = []
         for number in range(self.config.array.rows):
-            m.submodules[f"row{number}"] = row = RowController(self.config)
+            row = RowController(self.config)
+            add_shared(m, f"row{number}", row, platform, "row_controller")
             rows.append(row)
         self._share_slots(m, walker, gate, rows)
         self._connect_rows(m, walker, gate, array, rows)

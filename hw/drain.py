@@ -26,6 +26,7 @@ from eyas.hw.ofmap_writer import OfmapWriter
 from eyas.hw.param_fetch import ParamFetch
 from eyas.hw.ppu_lane import PSUM_WIDTH, PPULane, delayed
 from eyas.hw.psum_reader import PsumReader
+from eyas.hw.shared_modules import add_shared
 from eyas.hw.stream_register import StreamRegister
 from eyas.hw.value_queue import ValueQueue
 
@@ -65,7 +66,7 @@ class Drain(wiring.Component):
         for name in ("fetch", "reader", "writer", "queue"):
             m.submodules[name] = getattr(self, name)
         self._chain_tiles(m)
-        self._lanes(m)
+        self._lanes(m, platform)
         reader, queue = self.reader, self.queue
         wiring.connect(m, self.fetch.read, wiring.flipped(self.filter_read))
         wiring.connect(m, queue.o, self.writer.values)
@@ -105,7 +106,7 @@ class Drain(wiring.Component):
         through_registers(self.reader.o, self.writer.tile, 2, "to_writer")
         m.d.comb += self.busy.eq(Cat(waiting).any())
 
-    def _lanes(self, m):
+    def _lanes(self, m, platform):
         """Each lane with its parameter memory; psums and parameters arrive together."""
         config, fetch, reader = self.config, self.fetch, self.reader
         valid = delayed(m, reader.valid, 1, "lanes_valid")
@@ -113,9 +114,10 @@ class Drain(wiring.Component):
         group = delayed(m, reader.group, 1, "lanes_group")
         pushed, values = [], []
         for number in range(config.ppu.lanes):
-            m.submodules[f"lane{number}"] = lane = PPULane(config)
+            lane = PPULane(config)
+            add_shared(m, f"lane{number}", lane, platform, "ppu_lane")
             params = SpadMemory(1 << len(fetch.param_address), PARAM_LAYOUT.size, style="block")
-            m.submodules[f"params{number}"] = params
+            add_shared(m, f"params{number}", params, platform, "ppu_params")
             m.d.comb += [
                 params.write_enable.eq(fetch.param_write),
                 params.write_address.eq(fetch.param_address),

@@ -18,6 +18,7 @@ from eyas.config import Config, bits_for
 from eyas.hw.array_layouts import micro_cycle_layout, row_step_layout, x_bus_layout
 from eyas.hw.filter_spads import FilterSpads
 from eyas.hw.pe import PE, PSUM_READ_STAGE, PSUM_WRITE_STAGE, SUM_STAGE
+from eyas.hw.shared_modules import add_shared
 
 LANE_BITS = 2
 
@@ -49,7 +50,7 @@ class PEArray(wiring.Component):
         control = self._delay_control(m)
         chain = [0] * self.config.array.cols
         for row in range(self.config.array.rows):
-            chain = self._row(m, row, control, chain)
+            chain = self._row(m, platform, row, control, chain)
         for col, psum in enumerate(chain):
             m.d.comb += self.psums[col].eq(psum)
         return m
@@ -65,12 +66,12 @@ class PEArray(wiring.Component):
             "psum_write_enable": delayed(m, self.micro.valid, PSUM_WRITE_STAGE, "valid"),
         }
 
-    def _row(self, m, row, control, chain):
+    def _row(self, m, platform, row, control, chain):
         """Adds the PEs of a row; returns their chain outputs."""
         spad = self.config.spad
         step, bus = self.step[row], self.x_bus[row]
         filters = FilterSpads(spad, self.config.array.cols)
-        m.submodules[f"filters{row}"] = filters
+        add_shared(m, f"filters{row}", filters, platform, "filter_spads")
         m.d.comb += [
             filters.write_mask.eq(bus.filter_mask),
             filters.write_address.eq(bus.filter_address),
@@ -83,7 +84,8 @@ class PEArray(wiring.Component):
         active = delayed(m, step.active, 1, f"active{row}")
         out = []
         for col in range(self.config.array.cols):
-            m.submodules[f"pe{row}_{col}"] = pe = PE(spad)
+            pe = PE(spad)
+            add_shared(m, f"pe{row}_{col}", pe, platform, "pe")
             m.d.comb += [getattr(pe, name).eq(value) for name, value in control.items()]
             m.d.comb += [
                 pe.ifmap_write_enable.eq(bus.ifmap_mask[col]),

@@ -17,6 +17,7 @@ from eyas.hw.array_layouts import emission_layout
 from eyas.hw.memories import SpadMemory
 from eyas.hw.pe import PSUM_READ_STAGE, PSUM_WRITE_STAGE, SUM_STAGE
 from eyas.hw.pe_array import delayed
+from eyas.hw.shared_modules import add_shared
 
 PSUM_WIDTH = 32
 
@@ -46,15 +47,15 @@ class PsumBanks(wiring.Component):
             accumulates = read.valid & (read.memory == k)
             m.d.comb += addresses[k].eq(Mux(accumulates, read.address, self.drain_address))
         for col in range(self.config.array.cols):
-            self._column(m, col, addresses, add, write, drained_memory)
+            self._column(m, platform, col, addresses, add, write, drained_memory)
         return m
 
-    def _column(self, m, col, addresses, add, write, drained_memory):
+    def _column(self, m, platform, col, addresses, add, write, drained_memory):
         total = Signal(signed(PSUM_WIDTH), name=f"total{col}")
         old = []
         for k in (0, 1):
             storage = SpadMemory(self.config.psum_bank.depth, PSUM_WIDTH, style="block")
-            m.submodules[f"bank{col}_{k}"] = storage
+            add_shared(m, f"bank{col}_{k}", storage, platform, "psum_memory")
             m.d.comb += [
                 storage.read_address.eq(addresses[k]),
                 storage.write_address.eq(write.address),

@@ -13,6 +13,7 @@ from amaranth.hdl import Elaboratable
 
 from eyas import __version__
 from eyas.config import Config
+from eyas.hw.shared_modules import SharedModules
 
 TOP_NAME = "eyas"
 """Module name of the whole accelerator."""
@@ -39,7 +40,15 @@ def generate(config: Config) -> str:
 
 def verilog_of(component: Elaboratable, name: str) -> str:
     """Verilog of a component with a signature; its top module is called `name`."""
-    text = verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+    shared = SharedModules(name, _convert)
+    text = _convert(component, name, shared)
+    return "\n".join([*shared.texts.values(), text])
+
+
+def _convert(component: Elaboratable, name: str, shared: SharedModules) -> str:
+    text = verilog.convert(
+        component, platform=shared, name=name, emit_src=False, strip_internal_attrs=True
+    )
     return _shorten_init(_plain_module_names(_EMPTY_WIRE.sub("", _without_banner(text))))
 
 
