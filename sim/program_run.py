@@ -17,6 +17,7 @@ from eyas.compiler.program import Program
 from eyas.config import Config
 from eyas.errors import LinkError
 from eyas.registers import Counter, Fault
+from eyas.sim.generated import accelerator_verilog
 from eyas.sim.simulator import MemoryTiming, RunResult, Simulator
 
 if TYPE_CHECKING:
@@ -84,12 +85,10 @@ class ProgramRunner:
         waves: str | Path | None = None,
         status: Callable[[str], None] = lambda text: None,
     ):
-        from eyas.hw.verilog import generate
-
         self.config, self.status = config, status
         self._waves = waves
         status("generating Verilog")
-        self._verilog = generate(config)
+        self._verilog = accelerator_verilog(config)
         self._simulator: Simulator | None = None
 
     def __enter__(self) -> "Self":

@@ -27,6 +27,7 @@ from eyas.config import Config
 from eyas.errors import LinkError
 from eyas.registers import MAGIC, Counter, Fault, Register
 from eyas.sim.bulk_library import BANKS, MemorySettings, State, compile_library, load_library
+from eyas.sim.generated import accelerator_verilog
 
 RESET_CYCLES = 4
 HANG_CYCLES = 2_000_000
@@ -104,10 +105,8 @@ class Simulator:
         status: Callable[[str], None] = lambda text: None,
     ):
         if verilog is None:
-            from eyas.hw.verilog import generate
-
             status("generating Verilog")
-            verilog = generate(config)
+            verilog = accelerator_verilog(config)
         self.config = config
         self.memory = np.zeros(memory, np.uint8) if isinstance(memory, int) else memory
         if self.memory.dtype != np.uint8 or not self.memory.flags.c_contiguous:

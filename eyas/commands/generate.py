@@ -17,14 +17,14 @@ def command(config: str, output: str | None) -> None:
     """Write the Verilog of an accelerator."""
     from eyas.commands.output import console
     from eyas.config import Config
-    from eyas.hw.verilog import generate
+    from eyas.sim.generated import accelerator_verilog
 
     machine = Config.load(config)
     if output == "-":
-        click.echo(generate(machine), nl=False)
+        click.echo(accelerator_verilog(machine), nl=False)
         return
     path = output_path(output or f"{machine.name}.v")
-    verilog = generate(machine)
+    verilog = accelerator_verilog(machine)
     path.write_text(verilog, encoding="utf-8")
     console().print(
         f"{path}: {machine.pes} PEs ({machine.array.rows} × {machine.array.cols}), "
