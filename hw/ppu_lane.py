@@ -98,27 +98,30 @@ class PPULane(wiring.Component):
         return m
 
     def _shift_left(self, m, value, shift, onnx):
-        """Two stages. Also the bits of the distance that were not shifted by (ONNX), as a number:
-        31 - left, and zero for TFLITE."""
-        unshifted = Cat()
+        """Two stages. Also the bits of the distance by which ONNX did not shift, 31 - left, and
+        which are zero for TFLITE."""
         by_hand = Mux(shift[-1], 0, shift[:5])
-        for distances in ((16, 8), (4, 2, 1)):
-            skipped = []
-            for distance in distances:
-                top = value[-1 - distance :]
-                redundant = ~top.any() | top.all()
-                taken = Signal(name=f"left_by_{distance}")
-                m.d.comb += taken.eq(Mux(onnx, redundant, by_hand[distance.bit_length() - 1]))
-                value = Mux(taken, Cat(C(0, distance), value[:-distance]), value)
-                skipped.insert(0, ~taken & onnx)
-            value = registered(m, value, f"v_left_{distance}")
-            unshifted = Cat(
-                registered(m, Cat(skipped), f"unshifted_{distance}"),
-                delayed(m, unshifted, 1, f"unshifted_{distance}_late"),
-            )
-            by_hand = delayed(m, by_hand, 1, f"by_hand_{distance}")
-            shift = delayed(m, shift, 1, f"shift_{distance}")
-        return value, shift, unshifted
+        value, high = self._shift_left_by(m, (16, 8), value, by_hand, onnx)
+        by_hand = delayed(m, by_hand, 1, "by_hand")
+        value, low = self._shift_left_by(m, (4, 2, 1), value, by_hand, onnx)
+        unshifted = Cat(low, delayed(m, high, 1, "unshifted_high"))
+        return value, delayed(m, shift, 2, "shift_left"), unshifted
+
+    def _shift_left_by(self, m, distances, value, by_hand, onnx):
+        """One stage: by each of the distances, if `by_hand` says so or the bits above are no more
+        than copies of the sign."""
+        skipped = []
+        for distance in distances:
+            top = value[-1 - distance :]
+            redundant = ~top.any() | top.all()
+            taken = Signal(name=f"left_by_{distance}")
+            m.d.comb += taken.eq(Mux(onnx, redundant, by_hand[distance.bit_length() - 1]))
+            value = Mux(taken, Cat(C(0, distance), value[:-distance]), value)
+            skipped.insert(0, ~taken & onnx)
+        return (
+            registered(m, value, f"v_left_{distance}"),
+            registered(m, Cat(skipped), f"unshifted_{distance}"),
+        )
 
     def _round_factor(self, m, value, onnx):
         """One stage. ONNX: 24 significant bits; the rounding may carry into a 33rd bit."""
