@@ -25,7 +25,12 @@ from eyas.hw.tile_slots import select, slot_layout
 from eyas.hw.unit_walker import unit_layout
 
 PASS_QUEUE = 4
-"""Passes that fetching may be ahead of computing."""
+"""Passes that fetching may be ahead of computing, at least.
+
+Units are dealt row after row, pass by pass, and row r computes a step behind row r-1. With one
+step a pass, the first row only gets its next unit when the last row has room for `rows - 1` more:
+the queues of a row hold as many.
+"""
 
 
 class RowController(wiring.Component):
@@ -70,9 +75,10 @@ class RowController(wiring.Component):
         """Hands a unit to both fetchers and to the pass queue, each at its own time."""
         layout = unit_layout(self.config)
         unit = self.unit.payload
+        depth = max(PASS_QUEUE, self.config.array.rows)
         queues = []
         for name, target in (("ifmap_units", ifmaps), ("filter_units", filters)):
-            queue = fifo.SyncFIFO(width=layout.size, depth=2)
+            queue = fifo.SyncFIFO(width=layout.size, depth=depth)
             m.submodules[name] = queue
             m.d.comb += [
                 target.unit.valid.eq(queue.r_rdy),
@@ -83,9 +89,7 @@ class RowController(wiring.Component):
         self.pass_layout = data.StructLayout(
             {"active": 1, "lane": 2, "slot": bits_for(self.config.noc.tile_slots)}
         )
-        m.submodules.passes = passes = fifo.SyncFIFO(
-            width=self.pass_layout.size, depth=PASS_QUEUE
-        )
+        m.submodules.passes = passes = fifo.SyncFIFO(width=self.pass_layout.size, depth=depth)
         queues.append((passes, Cat(unit.active, unit.lane[:2], unit.slot)))
         m.d.comb += self.unit.ready.eq(Cat(queue.w_rdy for queue, _ in queues).all())
         for queue, content in queues:
