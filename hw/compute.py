@@ -3,14 +3,14 @@
     command ─► shadow registers ─► tile slot ─► ArrayCore ─► psum banks ─┐
                     (SET)       └► drain queue ─► Drain ◄────────────────┘ ─► GLB
 
-A COMPUTE is taken as soon as a slot is free (and, with `fence`, every earlier tile is in the GLB), so
-that fetching for it starts while earlier ones still compute. It has ended for LOAD when the GLB has
-been read for its last word, and for STORE when its ofmaps are in the GLB.
+A COMPUTE is taken as soon as a slot is free (and, with `fence`, every earlier tile is in the GLB),
+so that fetching for it starts while earlier ones still compute. It has ended for LOAD when the GLB
+has been read for its last word, and for STORE when its ofmaps are in the GLB.
 """
 
 from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, fifo, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import Out
 
 from eyas.command import DRAIN, PAYLOAD_WORDS, TILE, UNIT, WALK, Opcode, layout
 from eyas.config import Config

@@ -3,7 +3,8 @@
     unit ─► wait for a free bank ─► GLB requests ─► word queue ─► serialiser: one value a cycle
 
 A unit's blocks, one for each filter set, lie one behind the other, each padded to whole words. The
-values of a block go, with the column mask of its filter set, to consecutive spad addresses of the bank.
+values of a block go, with the column mask of its filter set, to consecutive spad addresses of the
+bank.
 
 `loaded` pulses when the last value of a unit is on the bus. One unit at a time.
 """

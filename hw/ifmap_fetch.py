@@ -5,8 +5,8 @@
     GLB data ───┴► data queue ─► serialiser: one beat (4 lanes) a cycle with its column mask
 
 The walker reserves ring space before it offers a word: nothing is pushed, so no word can block
-another. A beat's mask names the same column of all filter sets: multicast. Padding takes its turn in
-the order queue but reads nothing.
+another. A beat's mask names the same column of all filter sets: multicast. Padding takes its turn
+in the order queue but reads nothing.
 
 `arrived` pulses when the last beat of a position is on the bus. One word a cycle from the GLB, one
 beat a cycle onto the bus, which is registered.

@@ -3,10 +3,10 @@
     for step:  for position (span on the first step, advance on each further one):
         for a in we:  for b in wf:  for word:           one word a cycle
 
-Coordinates and addresses move by additions only; four registers hold where the present word, column,
-ofmap row and position begin. A position's first word is offered only when the ring has room for the
-whole position, and taking it reserves that room. Words outside of the ifmap buffer are marked as
-padding. Inactive units are passed over.
+Coordinates and addresses move by additions only; four registers hold where the present word,
+column, ofmap row and position begin. A position's first word is offered only when the ring has room
+for the whole position, and taking it reserves that room. Words outside of the ifmap buffer are
+marked as padding. Inactive units are passed over.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal

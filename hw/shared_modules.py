@@ -1,10 +1,10 @@
 """One Verilog module for components that are alike, where it would otherwise be one for each.
 
-An array has hundreds of equal PEs. Amaranth writes a module for each of them, which makes the Verilog
-of a large machine tens of times longer than it need be, for people and for tools. `add_shared` makes a
-component a submodule as usual, except when the Verilog is generated: then the platform is a
-`SharedModules`, which converts the first component of each kind and makes all of them instances of
-that one module.
+An array has hundreds of equal PEs. Amaranth writes a module for each of them, which makes the
+Verilog of a large machine tens of times longer than it need be, for people and for tools.
+`add_shared` makes a component a submodule as usual, except when the Verilog is generated: then the
+platform is a `SharedModules`, which converts the first component of each kind and makes all of them
+instances of that one module.
 """
 
 import re
@@ -41,6 +41,6 @@ class SharedModules:
 
 
 def add_shared(m: Module, name: str, component: Component, platform, kind: str) -> None:
-    """Makes `component` the submodule `name`; all of one `kind` must be made with equal parameters."""
+    """Makes `component` the submodule `name`; all of one `kind` must have equal parameters."""
     shared = isinstance(platform, SharedModules)
     m.submodules[name] = platform.instance(component, kind) if shared else component

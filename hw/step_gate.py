@@ -4,8 +4,8 @@
                                      │ row 0    │ row 1         │ emission into the psum banks
     micro-cycle counters: tap, lane, filter ─► micro (common to all rows)
 
-Row r works on the item in stage r; all stages move on together when a step ends. What row r-1 left in
-its psum spad flows into row r during the `first` micro-cycles of the next step; what the last row
+Row r works on the item in stage r; all stages move on together when a step ends. What row r-1 left
+in its psum spad flows into row r during the `first` micro-cycles of the next step; what the last row
 left is emitted to the psum banks in the same way, from stage `rows`.
 
 A step's first micro-cycle waits until every row has what it needs and until the psum memory of the
@@ -99,11 +99,15 @@ class StepGate(wiring.Component):
         memory = Signal()
         item = Signal(item_layout(self.config))
         address = Signal.like(item.address)
+        last_step, segment_end, tile_end = Signal(), Signal(), Signal()
         m.d.comb += [
+            last_step.eq(steps_left == 1),
+            segment_end.eq(last_step & (passes_left == 1)),
+            tile_end.eq(segment_end & field["last"]),
             item.valid.eq(known),
-            item.last_step.eq(steps_left == 1),
-            item.segment_end.eq(item.last_step & (passes_left == 1)),
-            item.tile_end.eq(item.segment_end & field["last"]),
+            item.last_step.eq(last_step),
+            item.segment_end.eq(segment_end),
+            item.tile_end.eq(tile_end),
             item.slot.eq(slot),
             item.clear.eq(clear),
             item.memory.eq(memory),
@@ -122,17 +126,17 @@ class StepGate(wiring.Component):
             ]
         with m.Elif(taken):
             m.d.sync += [steps_left.eq(steps_left - 1), address.eq(address + field["psums"])]
-            with m.If(item.last_step):
+            with m.If(last_step):
                 m.d.sync += [
                     steps_left.eq(field["steps"]),
                     passes_left.eq(passes_left - 1),
                     address.eq(0),
                     clear.eq(0),
                 ]
-            with m.If(item.segment_end):
+            with m.If(segment_end):
                 m.d.sync += [known.eq(0), slot.eq(slot + 1)]
                 m.d.comb += self.walked.bit_select(slot, 1).eq(1)
-            with m.If(item.tile_end):
+            with m.If(tile_end):
                 m.d.sync += memory.eq(~memory)
         with m.If(load_shape):
             m.d.sync += [self.shape[name].eq(field[name]) for name in SHAPE]

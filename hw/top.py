@@ -75,7 +75,10 @@ class Top(wiring.Component):
         m.submodules.store = self.store = StoreEngine(config)
         m.submodules.vector = self.vector = VectorUnit(config)
         m.submodules.glb = self.glb = Glb(
-            config, fmap_readers=rows + 2, fmap_writers=config.ppu.lanes + 2, filter_readers=rows + 1
+            config,
+            fmap_readers=rows + 2,
+            fmap_writers=config.ppu.lanes + 2,
+            filter_readers=rows + 1,
         )
         self._connect_engines(m)
         self._connect_glb(m)

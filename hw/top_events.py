@@ -1,7 +1,7 @@
 """Collects what the counters count, from all over the accelerator.
 
-Stalls: in each cycle of a run the array either issues a micro-cycle or stalls for one cause, so that
-ARRAY_BUSY and the stalls add up to CYCLES.
+Stalls: in each cycle of a run the array either issues a micro-cycle or stalls for one cause, so
+that ARRAY_BUSY and the stalls add up to CYCLES.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal

@@ -26,13 +26,13 @@ from typing import Any
 
 from eyas.errors import LinkError
 from eyas.sim.cache import cached, content_key
+from eyas.sim.lint import WAIVED
 from eyas.sim.verilator import Verilator, find_verilator
 
 WAVES_FOLDER = Path("build") / "waves"
 
 
-AMARANTH_WAIVERS = ("-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC")
-"""Amaranth sizes every expression itself, and its Verilog leaves extension and truncation implicit."""
+AMARANTH_WAIVERS = tuple(f"-Wno-{name}" for name in WAIVED)
 
 
 class BenchFailure(AssertionError):
@@ -85,9 +85,9 @@ def run_bench(
 
 def to_verilog(component: Any, top_name: str) -> str:
     """The Verilog of an Amaranth component, its ports named after its signature."""
-    from amaranth.back import verilog
+    from eyas.hw.verilog import verilog_of
 
-    return verilog.convert(component, name=top_name, strip_internal_attrs=True)
+    return verilog_of(component, top_name)
 
 
 def _build(

@@ -1,5 +1,6 @@
 """Random layers on random memories through the RTL: equal to the interpreter, which is equal to the
-reference arithmetic; and the counters that need no clock equal to those that the interpreter works out.
+reference arithmetic; and the counters that need no clock equal to those that the interpreter works
+out.
 """
 
 import random

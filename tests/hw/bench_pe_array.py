@@ -1,5 +1,5 @@
-"""cocotb bench of the PE array: rings and filters filled over the X-buses, steps with random bubbles,
-every psum that leaves the last row against the sum that it should be."""
+"""cocotb bench of the PE array: rings and filters filled over the X-buses, steps with random
+bubbles, every psum that leaves the last row against the sum that it should be."""
 
 import json
 import os

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from dataclasses import replace
 
 import pytest
-from dma_agents import Pulses, ReadMemory, Stalls, engine_command, play
+from dma_agents import Pulses, ReadMemory, Stalls, play
 
 from eyas.command import BLOCKS, COMMAND_BYTES, Command, Engine, Opcode
 from eyas.config import Config, Control, Memory
