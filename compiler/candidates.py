@@ -10,9 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eyas.compiler.conv_shape import (
+    MIN_PSUMS,
+    ConvShape,
+    ceil_div,
+    position_beats,
+    position_words,
+)
 from eyas.compiler.cost import PASS_OVERHEAD
-from eyas.compiler.mapping import MIN_PSUMS, ConvShape, ceil_div
-from eyas.config import BEAT_LANES, WORD_BYTES, WORD_LANES, Config
+from eyas.config import WORD_BYTES, WORD_LANES, Config
 from eyas.layout import channel_blocks
 
 STEP_DIVISORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 2048)
@@ -69,7 +75,7 @@ def _pe_points(shape: ConvShape, config: Config) -> np.ndarray:
     for taps in sorted(t for t in chunks if t <= MAX_TAPS):
         span = (taps - 1) * shape.dilation[1] + 1
         for q in range(1, min(max(lanes, MIN_PSUMS), MAX_LANES, spad.filters // taps) + 1):
-            beats = _beats(shape, q)
+            beats = position_beats(shape, q)
             chained = config.array.rows * taps * (1 if shape.depthwise else q)
             if span * beats > spad.ifmap_beats or chained > spad.chain_limit:
                 continue
@@ -80,25 +86,6 @@ def _pe_points(shape: ConvShape, config: Config) -> np.ndarray:
             most = min(spad.psums, spad.filters // (q * taps), max(shape.m, MIN_PSUMS))
             points += [(q, p, taps) for p in range(MIN_PSUMS, most + 1)]
     return np.array(points, int).reshape(-1, 3)
-
-
-def first_lanes(shape: ConvShape, q: int) -> set[int]:
-    """Lanes, in their channel block, at which units begin."""
-    if shape.depthwise:
-        return {g * q % WORD_LANES for g in range(min(WORD_LANES, ceil_div(shape.groups, q)))}
-    starts = {g * shape.c % WORD_LANES for g in range(min(WORD_LANES, shape.groups))}
-    chunks = range(min(WORD_LANES, ceil_div(shape.c, q)))
-    return {(start + k * q) % WORD_LANES for start in starts for k in chunks}
-
-
-def _beats(shape: ConvShape, q: int) -> int:
-    return max(ceil_div(lane % BEAT_LANES + q, BEAT_LANES) for lane in first_lanes(shape, q))
-
-
-def _words(shape: ConvShape, q: int) -> float:
-    beats = _beats(shape, q)
-    words = [(lane // BEAT_LANES + beats + 1) // 2 for lane in first_lanes(shape, q)]
-    return sum(words) / len(words)
 
 
 def _column_points(shape: ConvShape, config: Config) -> np.ndarray:
@@ -120,8 +107,8 @@ def _least_cycles(shape: ConvShape, config: Config, points: np.ndarray) -> np.nd
     """Cycles of the array, or of loading and storing everything once if that takes longer."""
     q, p, taps, we, wf, wm, steps = points.T
     lanes = np.arange(q.max() + 1)
-    beats = np.array([_beats(shape, int(n)) if n else 0 for n in lanes])[q]
-    words = np.array([_words(shape, int(n)) if n else 0 for n in lanes])[q]
+    beats = np.array([position_beats(shape, int(n)) if n else 0 for n in lanes])[q]
+    words = np.array([position_words(shape, int(n)) if n else 0 for n in lanes])[q]
     psums = q if shape.depthwise else p
     chunks = 1 if shape.depthwise else -(-shape.c // q)
     units = shape.r * -(-shape.s // taps) * chunks

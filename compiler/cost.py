@@ -12,13 +12,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from eyas.compiler.mapping import Sizes, ceil_div
+from eyas.compiler.conv_shape import ceil_div, position_words
+from eyas.compiler.mapping import Sizes
 from eyas.compiler.tiling import clipped
 from eyas.config import WORD_BYTES, WORD_LANES, Config
 from eyas.layout import channel_blocks
 
 PASS_OVERHEAD = 6
 """Cycles in which a row's X-bus carries nothing between two filter blocks."""
+SLOT_STEPS = -0.5
+"""A segment's last step leaves the last row rows - 1 steps later; half a step until the next."""
+SLOT_OVERHEAD = 10
+"""Cycles from a COMPUTE until its first filters are asked for."""
+TILE_OVERHEAD = 60
+"""Cycles from a tile's last psum to its STORE, and from its end to the COMPUTE that waits."""
+FREE_PORT_SHARE = 0.8
+"""Of the array's cycles: up to here the GLB's ports cause no stall."""
+QUEUEING = 1.0
+"""Stall cycles for each cycle of a port beyond that share."""
+USE_WEIGHT = 0.01
+"""Of two mappings, how many cycles more one may take if it keeps ports free in others."""
 COMMAND_CYCLES = 4
 """Cycles of memory that a command's fetch and its start take."""
 
@@ -31,6 +44,13 @@ class Estimate:
     bound: str
     array_cycles: int
     memory_cycles: int
+    port_cycles: int
+    """Of the GLB's ports, summed up: what the layer costs in energy, roughly."""
+
+    @property
+    def score(self) -> float:
+        """What the mapper minimises: cycles, and a little of what else a mapping uses."""
+        return self.cycles + USE_WEIGHT * (self.port_cycles + self.memory_cycles)
 
 
 @dataclass(frozen=True)
@@ -46,7 +66,10 @@ class PassCost:
 
     @property
     def cycles(self) -> float:
-        return max(self.array, self.ifmap_port, self.filter_port, self.x_bus) + self.ring
+        # Where the ports are nearly as busy as the array, requests queue up.
+        crowded = max(self.ifmap_port, self.filter_port) - FREE_PORT_SHARE * self.array
+        queueing = min(max(crowded, 0.0), (1 - FREE_PORT_SHARE) * self.array) * QUEUEING
+        return max(self.array, self.ifmap_port, self.filter_port, self.x_bus) + queueing + self.ring
 
     @property
     def bound(self) -> str:
@@ -60,7 +83,9 @@ def pass_cost(sizes: Sizes, config: Config, rows: float, steps: int) -> PassCost
     mapping = sizes.mapping
     pieces = mapping.we * mapping.wf
     positions = sizes.span + (steps - 1) * sizes.advance
-    position_cycles = rows * pieces * sizes.fetched_words / config.glb.ifmap_ports
+    position_cycles = (
+        rows * pieces * position_words(sizes.shape, mapping.q) / config.glb.ifmap_ports
+    )
     ring, step_beats = config.spad.ifmap_beats, sizes.span * sizes.beats
     ahead = (ring - step_beats) // sizes.beats  # positions fetched before they are needed
     hidden = 0.0
@@ -137,25 +162,52 @@ class _Estimator:
         exposed = self._exposed_ifmaps(ifmaps, per_group) + serial_filters
         overlapped = max(array + exposed, memory)
         cycles = round(overlapped + start + end)
-        return Estimate(
-            cycles, "memory" if memory > array + exposed else bound, round(array), round(memory)
-        )
+        if memory > array + exposed:
+            bound = "memory"
+        return Estimate(cycles, bound, round(array), round(memory), self._port_cycles())
+
+    def _port_cycles(self) -> int:
+        """Of all passes, ragged last columns of tiles taken for full ones."""
+        total = 0.0
+        for i, s, k, count in self.segments:
+            passes = ceil_div(i * s * k, self.config.array.rows)
+            cost = pass_cost(self.sizes, self.config, i * s * k / passes, self.mapping.steps)
+            total += count * passes * (cost.ifmap_port + cost.filter_port)
+        return round(total * self.tiles * self.sizes.filter_groups)
 
     def _tile_cycles(self, steps: int) -> tuple[float, str]:
-        """Cycles between two drains, and what they are bound by."""
+        """Cycles from one tile to the next, and what they are bound by."""
+        config, sizes = self.config, self.sizes
+        rows = config.array.rows
         total, bound = 0.0, "array"
-        rows = self.config.array.rows
         for i, s, k, count in self.segments:
             units = i * s * k
             passes = ceil_div(units, rows)
-            cost = pass_cost(self.sizes, self.config, units / passes, steps)
-            # Too few steps in flight: a slot is only free again once the segment has left the rows.
-            spare = passes * steps * self.config.noc.tile_slots / 2
-            short = max(0.0, rows - spare) * self.sizes.filters / self.config.noc.tile_slots
-            total += count * (passes * cost.cycles + short)
-            bound = cost.bound
-        drain = drain_cycles(self.sizes, self.config, steps)
-        return (drain, "drain") if drain > total else (total, bound)
+            cost = pass_cost(sizes, config, units / passes, steps)
+            # A segment keeps its slot until its last step has left the last row.
+            held = (passes * steps + rows + SLOT_STEPS) * sizes.filters
+            held += self.mapping.wm * sizes.filters + SLOT_OVERHEAD
+            turn = held / config.noc.tile_slots
+            total += count * max(passes * cost.cycles, turn)
+            bound = cost.bound if passes * cost.cycles >= turn else "segments in flight"
+        drain = drain_cycles(sizes, config, steps)
+        # A tile keeps its ofmap buffer until memory has acknowledged its last word.
+        held = total + rows * sizes.filters + drain + self._tile_store(steps) + TILE_OVERHEAD
+        turn = (held + config.memory.latency_cycles) / self.mapping.ofmap_buffers
+        names = {"drain": float(drain), "ofmap buffers": turn, bound: total}
+        longest = max(names, key=lambda name: names[name])
+        return names[longest], longest
+
+    def _tile_store(self, steps: int) -> float:
+        """Cycles of memory for the STOREs of a tile."""
+        width = min(self.mapping.wf * steps, self.shape.f)
+        rows = min(self.mapping.we, self.shape.e)
+        channels = self.sizes.tile_channels
+        partial = 1 if channels % WORD_LANES else 0
+        blocks = channel_blocks(channels) + partial
+        if width == self.shape.f:
+            return blocks * run_cycles(width * rows, self.config)
+        return blocks * rows * run_cycles(width, self.config)
 
     # Memory
 

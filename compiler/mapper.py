@@ -1,10 +1,8 @@
-"""Chooses a mapping for a convolution: the one with the fewest predicted cycles that fits.
+"""Chooses a mapping for a convolution: the cheapest one that fits, in predicted cycles.
 
-    candidates.py: points (q, p, taps, columns, steps), the best for the array first
-      └► for each: blocks x segments x what stays in the GLB, as far as they fit ─► cost.py
-           └► the best; the search ends when no further point can beat it
-
-Ties go to fewer words moved.
+candidates.py: points (q, p, taps, columns, steps), the best for the array first
+  └► for each: blocks x segments x what stays in the GLB, as far as they fit ─► cost.py
+       └► the best; the search ends when no further point can beat it
 """
 
 from collections.abc import Iterator
@@ -14,21 +12,24 @@ from functools import lru_cache
 import numpy as np
 
 from eyas.compiler.candidates import candidates
+from eyas.compiler.conv_shape import ConvShape, ceil_div
 from eyas.compiler.cost import Estimate, estimate
-from eyas.compiler.mapping import ConvShape, Mapping, Sizes, ceil_div, check
+from eyas.compiler.limits import check
+from eyas.compiler.mapping import Mapping, Sizes
 from eyas.config import Config
 from eyas.errors import ConfigError
 
 MAX_POINTS = 120
 """Points that are looked at in full. They come best first, so later ones rarely win."""
-OFMAP_BUFFERS = 2
+OFMAP_BUFFERS = (6, 3, 2, 1)
+"""Tiles whose ofmaps are in the GLB at a time: small ones need many, to cover memory's latency."""
 MAX_BLOCKS = 6
 MAX_SEGMENTATIONS = 4
 
 
 @lru_cache(maxsize=1024)
 def map_convolution(shape: ConvShape, config: Config) -> tuple[Mapping, Estimate]:
-    """The best mapping found and its predicted cost.
+    """The best mapping found, by score, and its predicted cost.
 
     Raises ConfigError that names the layer and what is too small if the configuration has no room.
     """
@@ -42,20 +43,19 @@ def map_convolution(shape: ConvShape, config: Config) -> tuple[Mapping, Estimate
             f"layer {shape.name}: a PE of {config.name} holds no mapping of it "
             f"(spad.filters, spad.ifmap_lanes, spad.psums and spad.psum_width decide)"
         )
-    best: tuple[tuple[int, int], Mapping, Estimate] | None = None
+    best: tuple[Mapping, Estimate] | None = None
     for point, least in zip(found.points[:MAX_POINTS], found.cycles, strict=False):
-        if best and least >= best[0][0]:
+        if best and least >= best[1].score:
             break
         for mapping in _mappings(shape, config, point):
             cost = estimate(Sizes(shape, mapping), config)
-            key = (cost.cycles, cost.memory_cycles)
-            if best is None or key < best[0]:
-                best = (key, mapping, cost)
+            if best is None or cost.score < best[1].score:
+                best = mapping, cost
     if best is None:
         mapping = _smallest(shape, config, found.points)
-        best = ((0, 0), mapping, estimate(Sizes(shape, mapping), config))
-    check(Sizes(shape, best[1]), config)
-    return best[1], best[2]
+        best = mapping, estimate(Sizes(shape, mapping), config)
+    check(Sizes(shape, best[0]), config)
+    return best
 
 
 def _smallest(shape: ConvShape, config: Config, points: np.ndarray) -> Mapping:
@@ -162,8 +162,7 @@ def _resident(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mappi
     tile_columns = ceil_div(shape.f, base.wf * base.steps)
     sizes = Sizes(shape, base)
     everything = sizes.filter_groups * sizes.group_words
-    base = replace(base, ofmap_buffers=OFMAP_BUFFERS)
-    whole_segments = base.seg_rows == shape.r and base.seg_taps == sizes.tap_chunks
+    whole = base.seg_rows == shape.r and base.seg_taps == sizes.tap_chunks
     for block_rows, block_cols in _blocks(tile_rows, tile_columns):
         filters = "segment"
         if everything <= config.glb.filter_words:
@@ -171,14 +170,24 @@ def _resident(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mappi
         elif block_rows * block_cols > 1 and sizes.group_words <= config.glb.filter_words:
             filters = "group"
         blocked = replace(base, block_rows=block_rows, block_cols=block_cols, filters=filters)
-        if whole_segments:
-            resident = replace(blocked, ifmaps="block")
-            yield resident
-            if _fits(shape, config, resident):
-                continue
-        if block_rows * block_cols == 1 or filters == "group":
-            yield blocked
-            yield replace(blocked, ofmap_buffers=1)
+        resident = replace(blocked, ifmaps="block")
+        fits = _fits(shape, config, resident)
+        if fits:
+            yield from _buffered(shape, config, resident)
+        if not (fits and whole) and (block_rows * block_cols == 1 or filters == "group"):
+            yield from _buffered(shape, config, blocked)
+
+
+def _buffered(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mapping]:
+    """The most ofmap buffers that leave room for two ifmap buffers, and the most for one."""
+    sizes = Sizes(shape, base)
+    chosen = set()
+    for ifmaps in (2, 1):
+        space = config.glb.fmap_words - ifmaps * sizes.ifmap_words
+        most = max((n for n in OFMAP_BUFFERS if n * sizes.ofmap_words <= space), default=0)
+        if most and most not in chosen:
+            chosen.add(most)
+            yield replace(base, ofmap_buffers=most)
 
 
 def _blocks(tile_rows: int, tile_columns: int) -> list[tuple[int, int]]:

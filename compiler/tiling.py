@@ -11,7 +11,8 @@ Only counting happens here: no addresses, no commands.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from eyas.compiler.mapping import Sizes, ceil_div
+from eyas.compiler.conv_shape import ceil_div
+from eyas.compiler.mapping import Sizes
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from eyas.command import Command, Engine, Opcode, Space
+from eyas.compiler.conv_shape import ceil_div
 from eyas.compiler.cost import Estimate
 from eyas.compiler.descriptors import ALL_LANES, Transfer
 from eyas.compiler.filters import FilterImage
 from eyas.compiler.ir import Convolution
-from eyas.compiler.mapping import Sizes, ceil_div, register_blocks
+from eyas.compiler.limits import register_blocks
+from eyas.compiler.mapping import Sizes
 from eyas.compiler.schedule import Item, Piece, Ring, Step
 from eyas.compiler.tiling import (
     FilterGroup,

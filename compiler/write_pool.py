@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from math import prod
 
 from eyas.command import Command, Engine, Opcode, VectorOp
+from eyas.compiler.conv_shape import ceil_div
 from eyas.compiler.descriptors import Transfer
 from eyas.compiler.ir import MaxPool
-from eyas.compiler.mapping import ceil_div
 from eyas.compiler.schedule import Item, Piece, Step
 from eyas.compiler.tiling import clipped
 from eyas.compiler.tokens import Area, Place

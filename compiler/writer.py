@@ -11,11 +11,13 @@ import numpy as np
 
 from eyas.command import COMMAND_BYTES
 from eyas.compiler.allocate import align, check_memory, place_regions, place_tensors
-from eyas.compiler.cost import Estimate
+from eyas.compiler.conv_shape import ConvShape
+from eyas.compiler.cost import Estimate, estimate
 from eyas.compiler.filters import FilterImage, filter_image
 from eyas.compiler.ir import Convolution, Graph, Layer, MaxPool, Port
+from eyas.compiler.limits import check
 from eyas.compiler.mapper import map_convolution
-from eyas.compiler.mapping import ConvShape, Mapping, Sizes
+from eyas.compiler.mapping import Mapping, Sizes
 from eyas.compiler.program import LayerEntry, Program, ProgramTensor
 from eyas.compiler.schedule import Item, Ring, Schedule, end_command
 from eyas.compiler.tokens import Tracker, check_tokens
@@ -122,9 +124,6 @@ def _mapped(
 
 def choose(shape: ConvShape, config: Config, mapping: Mapping | None) -> tuple[Mapping, Estimate]:
     """A given mapping, if it fits, or else the mapper's."""
-    from eyas.compiler.cost import estimate
-    from eyas.compiler.mapping import check
-
     if mapping is None:
         return map_convolution(shape, config)
     check(Sizes(shape, mapping), config)

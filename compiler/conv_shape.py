@@ -1,0 +1,127 @@
+"""The geometry of a convolution, in the letters of the field, and the lanes that units begin at.
+
+lane      0 1 2 3 4 5 6 7 | 8 9 …        q = 3: units begin at lanes 0, 3, 6, 9, …
+beat      0       1       | 2            a position of unit 1 takes beats 0 and 1
+word      0               | 1            and of unit 2 words 0 and 1
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from eyas.compiler.ir import Convolution
+from eyas.config import BEAT_LANES, WORD_LANES
+from eyas.errors import ModelError
+
+MIN_PSUMS = 3
+"""The PE's psum latency: a psum is read again this many micro-cycles later at the earliest."""
+
+
+def ceil_div(value: int, by: int) -> int:
+    """Quotient, rounded up."""
+    return -(-value // by)
+
+
+@dataclass(frozen=True)
+class ConvShape:
+    """c and m count the channels of one group."""
+
+    name: str
+    c: int
+    m: int
+    groups: int
+    h: int
+    w: int
+    r: int
+    s: int
+    e: int
+    f: int
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]  # top, left
+    table: bool = False
+
+    @classmethod
+    def of(cls, layer: Convolution, ifmap: tuple[int, int, int]) -> "ConvShape":
+        """The shape of `layer` on an ifmap (C, H, W). Raises ModelError where they do not fit."""
+        filters, channels, r, s = layer.filters.shape
+        if channels * layer.groups != ifmap[0] or filters % layer.groups:
+            raise ModelError(
+                f"layer {layer.name}: filters {layer.filters.shape} in {layer.groups} groups do "
+                f"not fit an ifmap of {ifmap[0]} channels"
+            )
+        m, e, f = layer.output_shape(ifmap)
+        if e < 1 or f < 1:
+            raise ModelError(
+                f"layer {layer.name}: a {r} × {s} filter does not fit an ifmap of "
+                f"{ifmap[1]} × {ifmap[2]} with padding {layer.padding}"
+            )
+        return cls(
+            layer.name,
+            channels,
+            m // layer.groups,
+            layer.groups,
+            ifmap[1],
+            ifmap[2],
+            r,
+            s,
+            e,
+            f,
+            layer.stride,
+            layer.dilation,
+            layer.padding[:2],
+            layer.requantization.table is not None,
+        )
+
+    @property
+    def depthwise(self) -> bool:
+        return self.groups > 1 and self.c == 1 and self.m == 1
+
+    @property
+    def macs(self) -> int:
+        """Multiplications that the layer asks for, those with padding included."""
+        return self.groups * self.m * self.c * self.r * self.s * self.e * self.f
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.c * self.groups}×{self.h}×{self.w} → {self.m * self.groups}×{self.e}×{self.f}"
+        )
+        text += f", {self.r}×{self.s}"
+        for mark, pair in (("/", self.stride), (" dilation ", self.dilation)):
+            if pair != (1, 1):
+                text += mark + "×".join(str(n) for n in dict.fromkeys(pair))
+        return text + (f", {self.groups} groups" if self.groups > 1 else "")
+
+
+@lru_cache(maxsize=8192)
+def first_lanes(shape: ConvShape, q: int) -> frozenset[int]:
+    """Lanes, in their channel block, at which units of q lanes begin."""
+    if shape.depthwise:
+        groups = range(min(WORD_LANES, ceil_div(shape.groups, q)))
+        return frozenset(g * q % WORD_LANES for g in groups)
+    starts = {g * shape.c % WORD_LANES for g in range(min(WORD_LANES, shape.groups))}
+    chunks = range(min(WORD_LANES, ceil_div(shape.c, q)))
+    return frozenset((start + k * q) % WORD_LANES for start in starts for k in chunks)
+
+
+@lru_cache(maxsize=8192)
+def position_beats(shape: ConvShape, q: int) -> int:
+    """Ring beats that an ifmap position takes; the most of any unit."""
+    return max(ceil_div(lane % BEAT_LANES + q, BEAT_LANES) for lane in first_lanes(shape, q))
+
+
+@lru_cache(maxsize=8192)
+def position_words(shape: ConvShape, q: int) -> float:
+    """GLB words that a unit fetches for an ifmap position, on average."""
+    beats = position_beats(shape, q)
+    words = [(lane // BEAT_LANES + beats + 1) // 2 for lane in first_lanes(shape, q)]
+    return sum(words) / len(words)
+
+
+@lru_cache(maxsize=8192)
+def first_ofmap_lane(shape: ConvShape, channels: int) -> int:
+    """The last lane, in its channel block, at which a tile of `channels` ofmap channels begins."""
+    if shape.depthwise:
+        return max(first_lanes(shape, channels))
+    starts = [g * shape.m for g in range(min(WORD_LANES, shape.groups))]
+    tiles = range(min(WORD_LANES, ceil_div(shape.m, channels)))
+    return max((start + n * channels) % WORD_LANES for start in starts for n in tiles)
