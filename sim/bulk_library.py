@@ -29,7 +29,7 @@ VERILATOR_FLAGS = (
     *("-Wno-lint", "-Wno-SYMRSVDWORD"),  # sim/lint.py looks for mistakes
     *("--output-split", "10000", "--output-split-cfuncs", "2000"),
 )
-FAST = "-O2 -fPIC"
+FAST = "-O3 -fPIC"
 """Compiler flags of what runs in every cycle."""
 SLOW = "-O0 -fPIC"
 """Compiler flags of what runs once, and of Verilator's own library."""
