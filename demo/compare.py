@@ -75,10 +75,13 @@ class Layers:
 
     def table(self, config: Config) -> Table:
         """A line for each layer and one for the network; means of the digits so far."""
-        table = Table(title=f"Cycles a digit, measured in the RTL, mean of {self._runs}")
+        table = Table(
+            title=f"Cycles a digit, measured in the RTL, mean of {self._runs}",
+            caption="from the layer before's last ofmap to its own; layers overlap",
+        )
         for column in ("layer", "shape"):
             table.add_column(column, no_wrap=True)
-        for column in ("MACs", "cycles", "PEs in use"):
+        for column in ("MACs", "cycles", "utilisation"):
             table.add_column(column, justify="right", no_wrap=True)
         for layer, share in zip(self._layers, self._shares, strict=True):
             macs = f"{layer.macs:,}" if layer.macs else ""

@@ -17,12 +17,15 @@ class Reference:
     saturate sums of two products.
     """
 
-    def __init__(self, path: Path, names: Iterable[str]):
+    def __init__(self, model: Path | onnx.ModelProto, names: Iterable[str]):
         try:
             import onnxruntime
         except ImportError:
             raise EyasError("onnxruntime is missing: pip install 'eyas[demo]'") from None
-        model = onnx.load(path)
+        if isinstance(model, onnx.ModelProto):
+            model = onnx.ModelProto.FromString(model.SerializeToString())
+        else:
+            model = onnx.load(model)
         quantised = {
             node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"
         }

@@ -1,8 +1,6 @@
 """Builds small QDQ models for tests: chains of operators, quantised as quantize_static does it."""
 
 import numpy as np
-import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -204,22 +202,3 @@ class QdqModel:
         for _ in range(count):
             yield self.rng.uniform(*(reach * 1.1), shape).astype(np.float32)
         yield np.where(self.rng.random(shape) < 0.5, *reach).astype(np.float32)
-
-
-def s8s8_session(model):
-    """A session whose int8 kernels keep their operands signed: exact sums on every processor.
-
-    Without the option onnxruntime makes int8 activations unsigned on x86, where processors without
-    VNNI saturate sums of two products.
-    """
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.qdqisint8allowed", "1")
-    return onnxruntime.InferenceSession(model.SerializeToString(), options)
-
-
-def with_outputs(model, names):
-    """The model with its intermediate tensors `names` as further outputs."""
-    model = onnx.ModelProto.FromString(model.SerializeToString())
-    known = {value.name for value in model.graph.output}
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    return model

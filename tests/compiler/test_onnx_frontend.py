@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from qdq_models import QdqModel, s8s8_session, with_outputs
+from qdq_models import QdqModel
 
 from eyas.compiler.onnx_frontend import import_onnx
 from eyas.compiler.passes import run_passes
+from eyas.demo.reference import Reference
 from eyas.sim.golden import run_graph
 
 
@@ -16,12 +17,11 @@ def differences(builder, model=None):
     """
     model = model or builder.build()
     graph = import_onnx(model)
-    session = s8s8_session(with_outputs(model, builder.quantized))
+    onnxruntime = Reference(model, builder.quantized)
     shift = 128 if builder.dtype == np.uint8 else 0
     total = different = largest = 0
     for x in builder.inputs():
-        values = session.run(None, {"x": x})
-        reference = dict(zip([o.name for o in session.get_outputs()], values, strict=True))
+        reference = onnxruntime.run({"x": x})
         first = graph.inputs[0]
         ifmap = (reference[first].astype(np.int16) - shift).astype(np.int8)
         ifmap = ifmap.reshape(graph.tensors[first].shape)
@@ -234,8 +234,7 @@ def assert_ofmap(builder, x, ifmap):
     """The newest tensor equals onnxruntime's, for the input x and its quantised form."""
     model = builder.build()
     graph = import_onnx(model)
-    session = s8s8_session(with_outputs(model, builder.quantized))
-    first, expected = session.run([builder.quantized[0], builder.quantized[-1]], {"x": x})
-    assert np.array_equal(first.reshape(-1), ifmap.reshape(-1))
+    expected = Reference(model, builder.quantized).run({"x": x})
+    assert np.array_equal(expected[builder.quantized[0]].reshape(-1), ifmap.reshape(-1))
     ofmap = run_graph(graph, {graph.inputs[0]: ifmap})[graph.outputs[0]]
-    assert np.array_equal(ofmap.reshape(-1), expected.reshape(-1))
+    assert np.array_equal(ofmap.reshape(-1), expected[builder.quantized[-1]].reshape(-1))
