@@ -17,7 +17,7 @@ from eyas.compiler.conv_shape import (
     position_beats,
     position_words,
 )
-from eyas.compiler.cost import PASS_OVERHEAD
+from eyas.compiler.pass_cost import PASS_OVERHEAD
 from eyas.config import WORD_BYTES, WORD_LANES, Config
 from eyas.layout import channel_blocks
 

@@ -1,0 +1,168 @@
+"""What a mapping costs memory: cycles of its LOADs and STOREs.
+
+Runs of consecutive words take a beat a cycle each, or longer where they are so short that not
+enough of them are in flight to cover the latency.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+from eyas.compiler.conv_shape import ceil_div
+from eyas.compiler.mapping import Sizes
+from eyas.compiler.tiling import clipped
+from eyas.config import WORD_BYTES, WORD_LANES, Config
+from eyas.layout import channel_blocks
+
+
+def run_cycles(words: int, config: Config) -> float:
+    """Cycles of memory for a run of consecutive words."""
+    memory = config.memory
+    beats = words * WORD_BYTES // memory.bus_bytes
+    bursts = ceil_div(beats, memory.burst_beats)
+    return max(beats, bursts * memory.latency_cycles / memory.outstanding)
+
+
+class Traffic:
+    """Counts of a mapping, and what its transfers take."""
+
+    def __init__(self, sizes: Sizes, config: Config):
+        self.sizes, self.config = sizes, config
+        self.shape, self.mapping = sizes.shape, sizes.mapping
+        width = self.mapping.wf * self.mapping.steps
+        self.tile_rows = ceil_div(self.shape.e, self.mapping.we)
+        self.tile_columns = ceil_div(self.shape.f, width)
+        self.tiles = self.tile_rows * self.tile_columns
+        self.last_steps = ceil_div(self.shape.f - (self.tile_columns - 1) * width, self.mapping.wf)
+        self.blocks = ceil_div(self.tile_rows, self.mapping.block_rows)
+        self.blocks *= ceil_div(self.tile_columns, self.mapping.block_cols)
+        self.segments = list(self._segments())
+
+    def _segments(self) -> Iterator[tuple[int, int, int, int]]:
+        """(filter rows, tap chunks, channel chunks, how many) of the kinds of segments."""
+        mapping, sizes = self.mapping, self.sizes
+        for rows, n in _pieces(self.shape.r, mapping.seg_rows):
+            for taps, m in _pieces(sizes.tap_chunks, mapping.seg_taps):
+                for chunks, k in _pieces(sizes.chunks, mapping.seg_chunks):
+                    yield rows, taps, chunks, n * m * k
+
+    def ifmap_cycles(self) -> tuple[float, float]:
+        """Of all loads of ifmaps, and of the first one."""
+        sizes, mapping, shape = self.sizes, self.mapping, self.shape
+        height, width = sizes.window
+        if mapping.ifmaps == "block":
+            rows = _covered(shape.h, shape.e, mapping.we * mapping.block_rows, *self._axis(0))
+            step = mapping.wf * mapping.steps * mapping.block_cols
+            columns = _covered(shape.w, shape.f, step, *self._axis(1))
+            blocks = self._channel_blocks(sizes.chunks)
+            total = self._rectangles(rows, columns) * blocks
+        else:
+            total = self._segment_loads()
+        pieces = ceil_div(sizes.chunks, mapping.seg_chunks) if mapping.ifmaps == "block" else 1
+        first = self._rectangles([height], [width]) * ceil_div(sizes.ifmap_blocks, pieces)
+        return total, first
+
+    def _segment_loads(self) -> float:
+        sizes, mapping, shape = self.sizes, self.mapping, self.shape
+        total = 0.0
+        tiles = (mapping.we, mapping.wf * mapping.steps)
+        for i, s, k, count in self.segments:
+            taps = min(shape.s, s * mapping.taps)
+            rows = _covered(shape.h, shape.e, tiles[0], *self._axis(0, i))
+            columns = _covered(shape.w, shape.f, tiles[1], *self._axis(1, taps))
+            blocks = channel_blocks(k * mapping.q)
+            total += self._rectangles(rows, columns) * blocks * count
+        return total * sizes.filter_groups
+
+    def _axis(self, axis: int, taps: int | None = None) -> tuple[int, int, int]:
+        """Stride, extent of the taps and first coordinate along an axis."""
+        shape = self.shape
+        count = taps or (shape.r, shape.s)[axis]
+        return shape.stride[axis], (count - 1) * shape.dilation[axis] + 1, -shape.padding[axis]
+
+    def _channel_blocks(self, chunks: int) -> int:
+        """Channel blocks loaded for all groups that have ifmaps of their own."""
+        shape, q = self.shape, self.mapping.q
+        if shape.depthwise:
+            return sum(
+                channel_blocks(c % WORD_LANES + min(q, shape.groups - c))
+                for c in range(0, shape.groups, q)
+            )
+        lanes = min(shape.c, chunks * q)
+        return sum(channel_blocks(g * shape.c % WORD_LANES + lanes) for g in range(shape.groups))
+
+    def _rectangles(self, rows: list[int], columns: list[int]) -> float:
+        """Cycles to load, from a channel block, every rectangle of `rows` x `columns`."""
+        total = 0.0
+        for width in columns:
+            if width == self.shape.w:
+                total += sum(run_cycles(height * width, self.config) for height in rows)
+            else:
+                total += sum(rows) * run_cycles(width, self.config)
+        return total
+
+    def filter_cycles(self) -> tuple[float, float, float]:
+        """Of all loads of filters, of the first one, and what no COMPUTE can hide."""
+        sizes, mapping = self.sizes, self.mapping
+        beats = WORD_BYTES / self.config.memory.bus_bytes
+        times = {"layer": 1, "group": self.blocks, "segment": self.tiles}[mapping.filters]
+        total = sizes.filter_groups * sizes.group_words * times * beats
+        first = sizes.segment_words * beats
+        pieces = {"layer": 1, "group": sizes.group_words, "segment": sizes.segment_words}
+        alone = mapping.filters != "layer" and (
+            2 * pieces[mapping.filters] > self.config.glb.filter_words
+        )
+        return total, first, total if alone else 0.0
+
+    def store_cycles(self) -> tuple[float, float]:
+        """Of all STOREs, and of the last tile's."""
+        sizes, shape, mapping = self.sizes, self.shape, self.mapping
+        width = min(mapping.wf * mapping.steps, shape.f)
+        if width == shape.f:
+            position = run_cycles(width * mapping.we, self.config) / (width * mapping.we)
+        else:
+            position = run_cycles(width, self.config) / width
+        blocks = _ofmap_blocks(
+            shape.groups, 1 if shape.depthwise else shape.m, sizes.tile_channels, shape.depthwise
+        )
+        last = channel_blocks(sizes.tile_channels) * width * mapping.we * position
+        return shape.e * shape.f * blocks * position, last
+
+    def tile_store(self, steps: int) -> float:
+        """Cycles of memory for the STOREs of a tile."""
+        width = min(self.mapping.wf * steps, self.shape.f)
+        rows = min(self.mapping.we, self.shape.e)
+        channels = self.sizes.tile_channels
+        partial = 1 if channels % WORD_LANES else 0
+        blocks = channel_blocks(channels) + partial
+        if width == self.shape.f:
+            return blocks * run_cycles(width * rows, self.config)
+        return blocks * rows * run_cycles(width, self.config)
+
+
+def _pieces(size: int, step: int) -> list[tuple[int, int]]:
+    """(length, how many) of the pieces of at most `step` that `size` is cut into."""
+    whole, rest = divmod(size, step)
+    return [piece for piece in ((step, whole), (rest, 1 if rest else 0)) if piece[1]]
+
+
+@lru_cache(maxsize=4096)
+def _covered(size: int, count: int, step: int, stride: int, taps: int, origin: int) -> list[int]:
+    """Ifmap rows (or columns) under each `step` of `count` ofmap ones."""
+    out = []
+    for first in range(0, count, step):
+        last = min(count, first + step) - 1
+        low = first * stride + origin
+        out.append(clipped(size, low, last * stride + origin + taps)[1])
+    return out
+
+
+@lru_cache(maxsize=4096)
+def _ofmap_blocks(groups: int, m: int, channels: int, depthwise: bool) -> int:
+    """Channel blocks that the STOREs of all filter groups touch, at one ofmap position."""
+    if depthwise:
+        groups, m = 1, groups * m
+    return sum(
+        channel_blocks((g * m + first) % WORD_LANES + min(channels, m - first))
+        for g in range(groups)
+        for first in range(0, m, channels)
+    )
