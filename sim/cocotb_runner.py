@@ -21,6 +21,7 @@ import shutil
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,8 @@ from eyas.sim.lint import WAIVED
 from eyas.sim.verilator import Verilator, find_verilator
 
 WAVES_FOLDER = Path("build") / "waves"
-
-
 AMARANTH_WAIVERS = tuple(f"-Wno-{name}" for name in WAIVED)
+PLAIN_WAIVERS = ("-Wno-SYMRSVDWORD",)  # the port `interrupt` is a word that some C++ headers use
 
 
 class BenchFailure(AssertionError):
@@ -67,13 +67,13 @@ def run_bench(
     waves = bool(os.environ.get("EYAS_WAVES")) if waves is None else waves
     seed = int(os.environ.get("EYAS_SEED", "1")) if seed is None else seed
     verilog = dut if isinstance(dut, str) else to_verilog(dut, top_name)
-    verilator = find_verilator()
-    waivers = () if isinstance(dut, str) else AMARANTH_WAIVERS
-    folder = _build(verilator, verilog, top_name, dict(parameters or {}), waves, waivers)
+    waivers = PLAIN_WAIVERS if isinstance(dut, str) else AMARANTH_WAIVERS
+    bench = _Bench(find_verilator(), verilog, top_name, dict(parameters or {}), waves, waivers)
+    folder = bench.build()
     print(f"bench {module} on {top_name}: seed {seed}")
     results = Path(tempfile.mkdtemp(prefix="eyas-bench-"))
     try:
-        _run(verilator, folder, top_name, module, results, testcase, seed, waves, env or {})
+        bench.run(folder, module, results, testcase, seed, env or {})
         failures = _failures(results / "results.xml")
         if waves:
             _keep_waves(results, top_name)
@@ -90,75 +90,83 @@ def to_verilog(component: Any, top_name: str) -> str:
     return verilog_of(component, top_name)
 
 
-def _build(
-    verilator: Verilator,
-    verilog: str,
-    top_name: str,
-    parameters: dict[str, object],
-    waves: bool,
-    waivers: tuple[str, ...],
-) -> Path:
-    """The folder of the compiled bench, from the cache or new."""
-    import cocotb
-    from cocotb_tools.runner import get_runner
+@dataclass(frozen=True)
+class _Bench:
+    """What is built and run."""
 
-    build_args = list(waivers)
-    if waves:
-        build_args.append(f"--trace-{verilator.wave_format()}")
-    identity = (cocotb.__version__, verilator.version, verilator.compiler, top_name)
-    key = content_key([*identity, json.dumps(parameters, default=str), *build_args, verilog])
+    verilator: Verilator
+    verilog: str
+    top_name: str
+    parameters: dict[str, object]
+    waves: bool
+    waivers: tuple[str, ...]
 
-    def build(folder: Path) -> None:
-        source = folder / f"{top_name}.v"
-        source.write_text(verilog)
+    @property
+    def build_args(self) -> list[str]:
+        trace = [f"--trace-{self.verilator.wave_format()}"] if self.waves else []
+        return [*self.waivers, *trace]
+
+    def build(self) -> Path:
+        """The folder of the compiled bench, from the cache or new."""
+        import cocotb
+
+        identity = (cocotb.__version__, self.verilator.version, self.verilator.compiler)
+        parameters = json.dumps(self.parameters, default=str)
+        key = content_key([*identity, self.top_name, parameters, *self.build_args, self.verilog])
+        return cached("bench", key, self._compile)
+
+    def _compile(self, folder: Path) -> None:
+        from cocotb_tools.runner import get_runner
+
+        source = folder / f"{self.top_name}.v"
+        source.write_text(self.verilog)
         log = folder / "build.log"
         try:
-            with _environment(verilator):
+            with _environment(self.verilator):
                 get_runner("verilator").build(
                     sources=[source],
-                    hdl_toplevel=top_name,
-                    parameters=parameters,
-                    build_args=build_args,
+                    hdl_toplevel=self.top_name,
+                    parameters=self.parameters,
+                    build_args=self.build_args,
                     build_dir=folder,
-                    waves=waves,
+                    waves=self.waves,
                     log_file=log,
                     timescale=("1ns", "1ps"),
                 )
         except RuntimeError:
             tail = "\n".join(log.read_text().splitlines()[-30:])
-            raise LinkError(f"building the bench of {top_name} failed:\n{tail}") from None
+            raise LinkError(f"building the bench of {self.top_name} failed:\n{tail}") from None
+        for file in folder.iterdir():  # objects and C++ take many times the room of the program
+            if file not in (source, log, folder / self.top_name):
+                file.unlink()
 
-    return cached("bench", key, build)
+    def run(
+        self,
+        folder: Path,
+        module: str,
+        results: Path,
+        testcase: str | None,
+        seed: int,
+        env: Mapping[str, object],
+    ) -> None:
+        """Runs the tests of a module in `folder`; their results go to results/results.xml."""
+        from cocotb_tools.runner import get_runner
 
-
-def _run(
-    verilator: Verilator,
-    folder: Path,
-    top_name: str,
-    module: str,
-    results: Path,
-    testcase: str | None,
-    seed: int,
-    waves: bool,
-    env: Mapping[str, object],
-) -> None:
-    from cocotb_tools.runner import get_runner
-
-    extra = {name: v if isinstance(v, str) else json.dumps(v) for name, v in env.items()}
-    # The results file says what failed; a bench that crashes leaves none.
-    with _environment(verilator), contextlib.suppress(SystemExit):
-        get_runner("verilator").test(
-            test_module=module,
-            hdl_toplevel=top_name,
-            hdl_toplevel_lang="verilog",
-            testcase=testcase,
-            seed=seed,
-            extra_env={"PYTHONWARNINGS": "error::DeprecationWarning", **extra},
-            waves=waves,
-            build_dir=folder,
-            test_dir=results,
-            results_xml=str(results / "results.xml"),
-        )
+        extra = {name: v if isinstance(v, str) else json.dumps(v) for name, v in env.items()}
+        # The results file says what failed; a bench that crashes leaves none.
+        with _environment(self.verilator), contextlib.suppress(SystemExit):
+            get_runner("verilator").test(
+                test_module=module,
+                hdl_toplevel=self.top_name,
+                hdl_toplevel_lang="verilog",
+                testcase=testcase,
+                seed=seed,
+                extra_env={"PYTHONWARNINGS": "error::DeprecationWarning", **extra},
+                waves=self.waves,
+                build_dir=folder,
+                test_dir=results,
+                results_xml=str(results / "results.xml"),
+            )
 
 
 @contextlib.contextmanager

@@ -124,7 +124,9 @@ def random_choices(config: Config, rng: np.random.Generator) -> dict:
 
 def reference_psums(config: Config, f: dict[str, int], fmaps, filters, old=None) -> np.ndarray:
     """int64 [columns][steps * psums]; fmaps and filters are int8 [words][8]."""
-    psums = np.zeros((f["columns"], f["steps"] * f["psums"]), np.int64) if old is None else old.copy()
+    psums = (
+        np.zeros((f["columns"], f["steps"] * f["psums"]), np.int64) if old is None else old.copy()
+    )
     stride_x = f["advance"] + f["position_gap"]
     pitch = f["row_step"] // f["dilation"]
     base = f["ifmap_base"] - f["y0"] * pitch - f["x0"]
@@ -156,5 +158,3 @@ def reference_psums(config: Config, f: dict[str, int], fmaps, filters, old=None)
                             at = step * f["psums"]
                             psums[column, at : at + f["p"]] += value * weights.astype(np.int64)
     return psums
-
-
