@@ -165,6 +165,7 @@ class WriteMemory:
         self.bursts, self.beats, self.most_in_flight = [], [], 0
         self.acknowledged = []
         self.faulty = False
+        self.quiet_until = 0  # no answer before this cycle
 
     def _address(self, payload):
         burst = AxiAddress.from_bits(payload)
@@ -189,7 +190,7 @@ class WriteMemory:
             self.answers.append(self.cycle + self.latency)
 
     def drive(self):
-        due = bool(self.answers) and self.answers[0] <= self.cycle
+        due = bool(self.answers) and max(self.answers[0], self.quiet_until) <= self.cycle
         self.answering = self.answering or (due and self.stalls.go())
         response = WriteResponse.const({"id": 0, "resp": 2 * self.faulty}).as_bits()
         return {

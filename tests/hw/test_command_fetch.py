@@ -79,8 +79,9 @@ class Stopper(Program):
         return super().drive() | {"run": len(self.taken) < 11}
 
 
-def test_it_stops_and_takes_in_what_is_on_its_way():
-    chosen = config(4, 8, burst_beats=4)
+@pytest.mark.parametrize("burst_beats", [4, 16])
+def test_it_stops_and_takes_in_what_is_on_its_way(burst_beats):
+    chosen = config(4, 8, burst_beats=burst_beats)
     reader = reader_of(chosen, bytes(1 << 12))
     program = Stopper(0, 64, 8, Stalls())
     busy = Pulses("busy")

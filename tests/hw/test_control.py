@@ -73,7 +73,9 @@ async def run_program(ctx, dut, cycles, fault=Fault.NONE):
     """Plays the sequencer: busy from the cycle after `start` on, for so many cycles."""
     await ctx.tick().until(dut.start)
     ctx.set(dut.busy, 1)
-    await ctx.tick().repeat(cycles - 1)
+    for _ in range(cycles - 1):
+        await ctx.tick()
+        assert not ctx.get(dut.start)
     ctx.set(dut.done, 1)
     ctx.set(dut.fault, fault)
     await ctx.tick()

@@ -41,7 +41,7 @@ def ref_store(command, memory):
                         memory[to + 8 * a0 + lane] = word[lane]
 
 
-def rtl_store(config, commands, memory, *, latency=60, stall=0.0, seed=1, faulty=False):
+def rtl_store(config, commands, memory, *, latency=60, stall=0.0, seed=1, **writer_options):
     """(cycles, end pulses, error pulses, memory agent)"""
     rng = random.Random(seed)
     dut = StoreEngine(config)
@@ -53,7 +53,8 @@ def rtl_store(config, commands, memory, *, latency=60, stall=0.0, seed=1, faulty
         latency=latency,
         stalls=Stalls(rng, stall),
     )
-    writer.faulty = faulty
+    for name, value in writer_options.items():
+        setattr(writer, name, value)
     source = Source("port__command", map(engine_command, commands), Stalls(rng, stall))
     ended, fault, words, beats = (Pulses(n) for n in ("port__ended", "fault", "word", "beat"))
     fmap = GlbReader("fmap_read", FMAP, Stalls(rng, stall))
@@ -122,6 +123,15 @@ def test_ends_in_order_with_its_last_response():
     _, ended, _, writer = rtl_store(config(8), commands, bytearray(4096))
     first, second = writer.acknowledged
     assert [cycle for cycle, _ in ended] == [first, first + 1, first + 2, second]
+
+
+def test_a_response_is_not_taken_for_a_command_that_moves_nothing():
+    """Two responses in a row, and between their bursts one that is none."""
+    commands = [store(0, 0, 1), store(0, 0, 0), store(64, 9, 1)]
+    _, ended, _, writer = rtl_store(config(8), commands, bytearray(128), quiet_until=100)
+    first, second = writer.acknowledged
+    assert second == first + 2
+    assert [cycle for cycle, _ in ended] == [first, first + 1, second]
 
 
 @pytest.mark.parametrize("bus_bytes", [4, 8])

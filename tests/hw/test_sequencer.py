@@ -33,13 +33,14 @@ def config(bus_bytes=4, queue_depth=8, **memory):
 
 class EngineModel:
     """Takes commands in order, ends them in order, separately for each of the other engines.
+    At most three are in progress, each for `least` to `duration` cycles and more.
 
     `log` gets ("taken", engine, payload) and ("ended", engine, for whom), in time's order.
     """
 
-    def __init__(self, engine, log, rng, stall=0.0, duration=0):
+    def __init__(self, engine, log, rng, stall=0.0, duration=0, least=0):
         self.engine, self.log, self.stalls = engine, log, Stalls(rng, stall)
-        self.duration, self.rng = duration, rng
+        self.least, self.duration, self.rng = least, max(least, duration), rng
         self.name = engine.name.lower()
         self.pending = [deque(), deque()]
         self.samples = [f"{self.name}__command__valid", f"{self.name}__command__payload"]
@@ -47,7 +48,7 @@ class EngineModel:
         self.cycle, self.ready, self.ended = 0, False, 0
 
     def drive(self):
-        self.ready = self.stalls.go()
+        self.ready = self.stalls.go() and all(len(queue) < 3 for queue in self.pending)
         self.ended = 0
         for k, queue in enumerate(self.pending):
             if queue and queue[0] <= self.cycle and self.stalls.go():
@@ -74,7 +75,7 @@ class EngineModel:
             self.log.append(("taken", self.engine, payload))
             if payload & 0xF != Opcode.SET:
                 for queue in self.pending:
-                    queue.append(self.cycle + 1 + self.rng.randint(0, self.duration))
+                    queue.append(self.cycle + 1 + self.rng.randint(self.least, self.duration))
         self.cycle += 1
 
 
@@ -127,14 +128,14 @@ def as_taken(command, code):
     return int(command.opcode) | command.block << 4 | int.from_bytes(code[4:], "little") << 8
 
 
-def run(config, program, *, length=None, latency=10, stall=0.0, duration=0, seed=1, repeat=1):
+def run(config, program, *, length=None, latency=10, stall=0.0, seed=1, repeat=1, **durations):
     """Runs a program, given as (Command, bytes) pairs. Returns (log, cycles, fault, agents)."""
     rng = random.Random(seed)
     address = 4096 - 64
     memory = bytes(address) + b"".join(code for _, code in program) + bytes(4096)
     dut = Sequencer(config)
     log = []
-    models = [EngineModel(engine, log, rng, stall, duration) for engine in ENGINES]
+    models = [EngineModel(engine, log, rng, stall, **durations) for engine in ENGINES]
     reader = ReadMemory(
         "axi",
         memory,
@@ -193,7 +194,7 @@ def check_log(log, program):
 def test_commands_run_in_order_with_their_tokens(bus_bytes, queue_depth, memory, stall, seed):
     program = random_program(random.Random(seed), 60)
     log, _, fault, _ = run(
-        config(bus_bytes, queue_depth, **memory), program, stall=stall, duration=40, seed=seed
+        config(bus_bytes, queue_depth, **memory), program, stall=stall, duration=150, seed=seed
     )
     check_log(log, program)
     assert fault == Fault.NONE
@@ -204,10 +205,21 @@ def test_a_program_runs_again(seed):
     give = Command(Opcode.LOAD, Engine.LOAD, {}, give=1 << Engine.COMPUTE)
     wait = Command(Opcode.COMPUTE, Engine.COMPUTE, {}, wait=1 << Engine.LOAD)
     program = [(c, c.encode()) for c in (give, give, wait, END)]
-    log, _, fault, _ = run(config(), program, repeat=3, duration=9, seed=seed)
+    log, _, fault, _ = run(config(), program, repeat=3, least=100, seed=seed)
     assert len(log) == 3 * 9
     for n in range(3):
         check_log(log[9 * n : 9 * n + 9], program)
+    assert fault == Fault.NONE
+
+
+def test_what_comes_behind_end_does_not_matter(seed):
+    """Commands behind END that are on their way when it is met do not get into the next run."""
+    program = random_program(random.Random(seed), 4)
+    behind = random_program(random.Random(seed + 1), 20)
+    log, _, fault, _ = run(config(), program + behind, repeat=3, latency=40, seed=seed)
+    entries = len(log) // 3
+    for n in range(3):
+        check_log(log[entries * n : entries * (n + 1)], program)
     assert fault == Fault.NONE
 
 
@@ -253,7 +265,7 @@ def fault_programs():
 @pytest.mark.parametrize("program", [*fault_programs()])
 def test_a_program_that_means_nothing_faults(program, seed):
     """What was offered ends, what waits for ever does not run, and the next run is clean."""
-    log, _, fault, _ = run(config(), program, duration=50, seed=seed)
+    log, _, fault, _ = run(config(), program, stall=0.9, duration=50, seed=seed)
     assert fault == Fault.COMMAND
     assert all(engine == Engine.LOAD for _, engine, _ in log)
     taken = sum(what == "taken" for what, *_ in log)
@@ -287,6 +299,30 @@ def test_memory_faults_end_the_run(name, expected, seed):
     taken = [engine for what, engine, _ in log if what == "taken"]
     assert 3 <= taken.count(Engine.LOAD) <= 4
     assert len(log) == 3 * len(taken)
+
+
+def test_a_fault_does_not_take_back_what_is_on_offer():
+    """LOAD fails while its second command is on offer; it takes that one later, and no third."""
+    command = Command(Opcode.LOAD, Engine.LOAD, {})
+    program = [(c, c.encode()) for c in (command, command, command, END)]
+
+    class Hesitant(EngineModel):
+        def drive(self):
+            driven = super().drive()
+            taken = [entry for entry in self.log if entry[0] == "taken"]
+            self.ready = not taken or self.cycle > 160
+            return driven | {"read_fault": self.cycle == 140, "load__command__ready": self.ready}
+
+    rng = random.Random(1)
+    memory = b"".join(code for _, code in program)
+    log, done, fault = [], Pulses("done"), Pulses("fault")
+    models = [Hesitant(Engine.LOAD, log, rng)]
+    models += [EngineModel(engine, log, rng) for engine in ENGINES[1:]]
+    agents = [Start(0, len(program)), ReadMemory("axi", memory, 4, 16, latency=5), *models]
+    play(Sequencer(config()), [*agents, done, fault], lambda: done.seen)
+    assert models[0].offers[1] < 140 < done.cycle
+    assert {value for _, value in fault.seen} == {Fault.MEMORY_READ}
+    assert [what for what, *_ in log].count("taken") == 2
 
 
 def test_an_error_on_a_command_is_a_memory_fault():
