@@ -39,7 +39,7 @@ def eyas(debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits: 0 for success, 1 for an error, 2 for a wrong option.
 
-    An error is one line on stderr.
+    An error is one line on stderr; what a compiler said follows it.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
@@ -64,10 +64,10 @@ def _fail(error: Exception) -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     if isinstance(error, click.ClickException):
-        message = error.format_message()
+        message = " ".join(error.format_message().split())
     elif isinstance(error, OSError) and error.filename:
         message = f"{error.filename}: {error.strerror}"
     else:
         message = str(error)
-    click.echo(f"error: {' '.join(message.split())}", err=True)
+    click.echo(f"error: {message}", err=True)
     sys.exit(error.exit_code if isinstance(error, click.ClickException) else 1)
