@@ -3,20 +3,26 @@
     ~/.cache/eyas/ or $EYAS_CACHE
       bench/<key>/…      cocotb benches
       bulk/<key>/…       shared libraries of the bulk runner
+      verilog/<key>/…    generated Verilog
 
 An entry is built in a temporary folder beside it and then renamed, which is atomic: processes
 that build the same thing at the same time do twice the work, but never see half of an entry.
-Deleting the folder is always safe.
+Deleting the folder is always safe. Entries that nothing has used for MONTH_SECONDS go by themselves
+when something new is built.
 """
 
+import contextlib
 import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from eyas.errors import LinkError
+
+MONTH_SECONDS = 30 * 24 * 3600
 
 
 def cache_folder() -> Path:
@@ -45,6 +51,8 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     """The cache entry `key` of a kind; `build` fills a new folder for it where there is none."""
     entry = cache_folder() / kind / key
     if entry.is_dir():
+        with contextlib.suppress(OSError):  # a cache that can only be read is a good cache
+            os.utime(entry)
         return entry
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
@@ -56,6 +64,7 @@ def cached(kind: str, key: str, build: Callable[[Path], None]) -> Path:
     try:
         build(work)
         _publish(work, entry)
+        _forget_old(entry.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return entry
@@ -67,3 +76,11 @@ def _publish(work: Path, entry: Path) -> None:
     except OSError:
         if not entry.is_dir():  # otherwise another process was faster with the same content
             raise
+
+
+def _forget_old(folder: Path) -> None:
+    """Removes entries, and what crashed builds left, that have not been used for a month."""
+    for entry in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process may remove it at the same time
+            if time.time() - entry.stat().st_mtime > MONTH_SECONDS:
+                shutil.rmtree(entry, ignore_errors=True)

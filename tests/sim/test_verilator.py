@@ -1,5 +1,6 @@
 import os
 import stat
+import time
 
 import pytest
 
@@ -130,6 +131,17 @@ def test_cache_takes_what_another_process_built_meanwhile(tmp_path, monkeypatch)
         (other / "result").write_text("early")
 
     assert (cache.cached("kind", "key", build) / "result").read_text() == "early"
+
+
+def test_what_nothing_uses_for_a_month_goes(tmp_path, monkeypatch):
+    monkeypatch.setenv("EYAS_CACHE", str(tmp_path))
+    old = time.time() - cache.MONTH_SECONDS - 60
+    for key in ("used", "unused"):
+        cache.cached("kind", key, lambda folder: None)
+        os.utime(tmp_path / "kind" / key, (old, old))
+    cache.cached("kind", "used", lambda folder: None)
+    cache.cached("kind", "new", lambda folder: None)
+    assert sorted(f.name for f in (tmp_path / "kind").iterdir()) == ["new", "used"]
 
 
 def test_cache_key_tells_parts_apart():

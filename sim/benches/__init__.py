@@ -1,0 +1,1 @@
+"""Agents for cocotb benches."""
