@@ -5,8 +5,8 @@
     micro-cycle counters: tap, lane, filter ─► micro (common to all rows)
 
 Row r works on the item in stage r; all stages move on together when a step ends. What row r-1 left
-in its psum spad flows into row r during the `first` micro-cycles of the next step; what the last row
-left is emitted to the psum banks in the same way, from stage `rows`.
+in its psum spad flows into row r during the `first` micro-cycles of the next step; what the last
+row left is emitted to the psum banks in the same way, from stage `rows`.
 
 A step's first micro-cycle waits until every row has what it needs and until the psum memory of the
 emitted item is empty. In a step nothing waits. If no further item is known, empty items flush the

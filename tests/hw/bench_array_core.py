@@ -1,5 +1,5 @@
-"""cocotb bench of the array core: random segments through the tile slots, GLB ports that are busy at
-random, every psum in the banks against the loop nest of tests/hw/segments.py."""
+"""cocotb bench of the array core: random segments through the tile slots, GLB ports that are busy
+at random, every psum in the banks against the loop nest of tests/hw/segments.py."""
 
 import json
 import os
@@ -190,7 +190,7 @@ async def switching_costs_no_cycle(dut):
 
 @cocotb.test()
 async def passes_of_one_step(dut):
-    """As in fully connected layers: the first row is then as many passes ahead as there are rows."""
+    """As in fully connected layers: the first row is as many passes ahead as there are rows."""
     bench = Bench(dut, np.random.default_rng(2), busy=0.0)
     await bench.start()
     choices = dict(

@@ -1,7 +1,7 @@
 """cocotb bench of a row controller: random units, a GLB that is often busy, steps at random times.
 
-The X-bus writes go into models of the PEs' spads. At the begin of every step that the row says it is
-ready for, ring and filter bank must hold what the unit's definition says, for every column.
+The X-bus writes go into models of the PEs' spads. At the begin of every step that the row says it
+is ready for, ring and filter bank must hold what the unit's definition says, for every column.
 """
 
 import json

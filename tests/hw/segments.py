@@ -14,8 +14,8 @@ def ceil_div(a: int, b: int) -> int:
 
 
 def make_segment(config: Config, **c) -> dict[str, int]:
-    """Fields of a segment from its choices: p, q, taps, unit_rows, tap_chunks, channel_chunks, we, wf,
-    wm, steps, stride (y, x), dilation, lane0, height, width, y0, x0, depthwise, pad_value."""
+    """Fields of a segment from its choices: p, q, taps, unit_rows, tap_chunks, channel_chunks, we,
+    wf, wm, steps, stride (y, x), dilation, lane0, height, width, y0, x0, depthwise, pad_value."""
     rows = config.array.rows
     p, q, taps, depthwise = c["p"], c["q"], c["taps"], c.get("depthwise", 0)
     dilation, (stride_y, stride_x) = c.get("dilation", 1), c["stride"]

@@ -1,4 +1,4 @@
-"""The array core, from tile slots and GLB words to psums in the banks, against a literal loop nest."""
+"""The array core, from tile slots and GLB words to psums, against a literal loop nest."""
 
 from dataclasses import asdict
 
@@ -9,7 +9,7 @@ from eyas.hw.array_core import ArrayCore
 from eyas.sim.cocotb_runner import run_bench
 
 
-@pytest.mark.parametrize(("array", "tile_slots"), [(Array(3, 5), 2), (Array(12, 4), 4)])
+@pytest.mark.parametrize(("array", "tile_slots"), [(Array(3, 5), 2), (Array(8, 2), 4)])
 def test_array_core(array, tile_slots):
     config = Config(
         "core", array, Glb(4, 4), Spad(filters=64), Noc(tile_slots), psum_bank=PsumBank(64)
