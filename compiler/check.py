@@ -127,14 +127,11 @@ def _check_convolution(where: str, layer: Convolution, shape: tuple[int, int, in
         -128 <= layer.pad_value <= 127, where, f"pad_value must be int8, not {layer.pad_value}"
     )
     # The value of a sum, whatever the ifmap holds; wrapping on the way to it is harmless.
-    least, most = (
-        np.minimum(-128 * filters.astype(np.int64), 127 * filters.astype(np.int64)),
-        np.maximum(-128 * filters.astype(np.int64), 127 * filters.astype(np.int64)),
-    )
-    fits = (least.sum((1, 2, 3)) + layer.bias >= -PSUM_LIMIT) & (
-        most.sum((1, 2, 3)) + layer.bias < PSUM_LIMIT
-    )
-    _require(bool(np.all(fits)), where, "its sums may not fit into 32 bits")
+    lowest, highest = -128 * filters.astype(np.int64), 127 * filters.astype(np.int64)
+    least = np.minimum(lowest, highest).sum((1, 2, 3)) + layer.bias
+    most = np.maximum(lowest, highest).sum((1, 2, 3)) + layer.bias
+    fits = np.all((least >= -PSUM_LIMIT) & (most < PSUM_LIMIT))
+    _require(fits, where, "its sums may not fit into 32 bits")
     _check_requantization(where, layer.requantization, m)
 
 

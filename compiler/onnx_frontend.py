@@ -14,7 +14,13 @@ from collections.abc import Callable
 import onnx
 from onnx import TensorProto
 
-from eyas.compiler import onnx_model, onnx_operators, onnx_quantization, onnx_shapes
+from eyas.compiler import (
+    onnx_activations,
+    onnx_model,
+    onnx_operators,
+    onnx_quantization,
+    onnx_shapes,
+)
 from eyas.compiler.ir import Graph, Port
 from eyas.compiler.onnx_importer import Importer
 from eyas.compiler.onnx_model import Node, Source
@@ -23,7 +29,7 @@ from eyas.errors import ModelError
 
 HANDLERS: dict[str, Callable[[Importer, Node], Value]] = {
     "Add": onnx_operators.add,
-    "Clip": onnx_quantization.clip,
+    "Clip": onnx_activations.clip,
     "Constant": onnx_quantization.constant,
     "Conv": onnx_operators.convolution,
     "DequantizeLinear": onnx_quantization.dequantize,
@@ -35,7 +41,7 @@ HANDLERS: dict[str, Callable[[Importer, Node], Value]] = {
     "MatMul": onnx_operators.matmul,
     "MaxPool": onnx_shapes.max_pool,
     "QuantizeLinear": onnx_quantization.quantize,
-    "Relu": onnx_quantization.relu,
+    "Relu": onnx_activations.relu,
     "Reshape": onnx_shapes.reshape,
 }
 """Each gives the value of its node's output, and adds layers to the importer's graph."""

@@ -157,7 +157,9 @@ def _bias(
     scale = source.quantization.scale * filter_scale
     if isinstance(value, Constant) and value.value.dtype == np.float32:
         # Kernel: onnxruntime WeightBiasQuantization.
-        steps = np.rint(_one_each(node, value.value, len(scale)) / scale)
+        if value.value.shape != scale.shape:
+            node.refuse(f"a bias of shape {value.value.shape} does not fit {len(scale)} filters")
+        steps = np.rint(value.value / scale)
         if not np.all(np.abs(steps) < 1 << 31):
             node.refuse("its bias does not fit into 32 bits")
         return steps.astype(np.int64)

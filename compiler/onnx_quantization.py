@@ -1,8 +1,7 @@
-"""QuantizeLinear, DequantizeLinear and what may stand between: Relu, Clip, constants."""
-
-from dataclasses import replace
+"""QuantizeLinear, which ends a layer, DequantizeLinear, and constants."""
 
 import numpy as np
+from onnx import TensorProto
 
 from eyas.command import Dialect
 from eyas.compiler import onnx_model
@@ -36,18 +35,21 @@ def constant(importer: Importer, node: Node) -> Value:
     return Constant(onnx_model.array(proto, node.where))
 
 
-def _parameters(importer: Importer, node: Node) -> tuple[np.ndarray, np.ndarray]:
-    """Scale (float32) and zero point of a QuantizeLinear or DequantizeLinear, checked."""
-    node.accept("axis", "block_size", "output_dtype", "precision", "saturate")
+def _parameters(importer: Importer, node: Node, default: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """Scale (float32) and zero point of a QuantizeLinear or DequantizeLinear, checked.
+
+    `default` is the type of a zero point that is left out, and then 0.
+    """
+    node.accept("axis", "block_size", "output_dtype", "saturate")
     node.require("block_size", 0, 0)
     scale = importer.constant(node, 1, "scale")
     if scale.dtype != np.float32:
         node.refuse(f"its scale must be float32, not {scale.dtype}")
     if not np.all(np.isfinite(scale) & (scale > 0)):
         node.refuse("its scale must be positive and finite")
-    if importer.value(node, 2) is None:
-        node.refuse("it has no zero point: give it one, int8, uint8 or (for a bias) int32")
-    zero_point = importer.constant(node, 2, "zero point")
+    zero_point = np.zeros(scale.shape, default)
+    if importer.value(node, 2) is not None:
+        zero_point = importer.constant(node, 2, "zero point")
     if zero_point.dtype not in (np.int8, np.uint8, np.int32):
         node.refuse(f"type {zero_point.dtype} is not supported (supported: int8, uint8)")
     if zero_point.shape != scale.shape or scale.ndim > 1:
@@ -55,8 +57,8 @@ def _parameters(importer: Importer, node: Node) -> tuple[np.ndarray, np.ndarray]
     return scale, zero_point
 
 
-def _fmap_quantization(importer: Importer, node: Node) -> Quantization:
-    scale, zero_point = _parameters(importer, node)
+def _fmap_quantization(importer: Importer, node: Node, default: type) -> Quantization:
+    scale, zero_point = _parameters(importer, node, np.dtype(default))
     if scale.size != 1:
         node.refuse("fmaps must have one scale and zero point; only filters may have several")
     if zero_point.dtype == np.int32:
@@ -73,14 +75,16 @@ def dequantize(importer: Importer, node: Node) -> Value:
         return _dequantize_constant(importer, node, value.value)
     if not isinstance(value, Fmap):
         node.refuse("its input must be the output of a QuantizeLinear, or an int8 constant")
-    how = _fmap_quantization(importer, node)
+    node.require("output_dtype", 0, 0)
+    how = _fmap_quantization(importer, node, np.uint8 if value.unsigned else np.int8)
     if how.unsigned != value.unsigned:
         node.refuse("its zero point must be of the type of its input")
     return RealFmap(value, how)
 
 
 def _dequantize_constant(importer: Importer, node: Node, value: np.ndarray) -> RealConstant:
-    scale, zero_point = _parameters(importer, node)
+    node.require("output_dtype", 0, 0)
+    scale, zero_point = _parameters(importer, node, value.dtype)
     if zero_point.dtype != value.dtype:
         node.refuse("its zero point must be of the type of its input")
     axis = node.attribute("axis", 1)
@@ -98,7 +102,11 @@ def quantize(importer: Importer, node: Node) -> Value:
     value = importer.value(node, 0)
     if isinstance(value, Constant):
         node.refuse("of a constant is not supported: store the quantised constant in the model")
-    how = _fmap_quantization(importer, node)
+    output_type = node.attribute("output_dtype", 0)
+    default = np.int8 if output_type == TensorProto.INT8 else np.uint8
+    how = _fmap_quantization(importer, node, default)
+    if output_type not in (0, TensorProto.UINT8 if how.unsigned else TensorProto.INT8):
+        node.refuse("attribute output_dtype must be the type of its zero point, int8 or uint8")
     name = node.output
     if isinstance(value, FloatInput):
         return importer.add_input_tensor(value.name, name, value.shape, how.unsigned, how)
@@ -188,35 +196,3 @@ def _quantize_clipped(importer: Importer, node: Node, value: Clipped, how: Quant
         )
     )
     return Fmap(node.output, fmap.shape, how.unsigned)
-
-
-def relu(importer: Importer, node: Node) -> Value:
-    """Relu: the layer in front clamps at the zero point, or a table does it."""
-    node.accept()
-    return _limit(importer, node, 0.0, np.inf)
-
-
-def clip(importer: Importer, node: Node) -> Value:
-    """Clip: like Relu. Limits are inputs, and attributes before opset 11."""
-    node.accept("min", "max")
-    limits = []
-    for index, (name, default) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
-        limit = node.attribute(name, float(default))
-        if importer.value(node, index) is not None:
-            value = importer.constant(node, index, name)
-            if value.size != 1 or value.dtype != np.float32:
-                node.refuse(f"its {name} must be one float32")
-            limit = float(value.item())
-        if np.isnan(limit):
-            node.refuse(f"its {name} must be a number")
-        limits.append(limit)
-    return _limit(importer, node, *limits)
-
-
-def _limit(importer: Importer, node: Node, low: float, high: float) -> Value:
-    value = importer.value(node, 0)
-    low = min(low, high)  # as onnxruntime: the upper limit wins
-    if isinstance(value, ConvolutionResult | Clipped):
-        bounds = (min(max(bound, low), high) for bound in (value.low, value.high))
-        return replace(value, **dict(zip(("low", "high"), bounds, strict=True)))
-    return Clipped(node, importer.fmap(node), low, high)

@@ -238,3 +238,14 @@ def assert_ofmap(builder, x, ifmap):
     assert np.array_equal(expected[builder.quantized[0]].reshape(-1), ifmap.reshape(-1))
     ofmap = run_graph(graph, {graph.inputs[0]: ifmap})[graph.outputs[0]]
     assert np.array_equal(ofmap.reshape(-1), expected[builder.quantized[-1]].reshape(-1))
+
+
+def test_zero_points_left_out():
+    """A missing zero point is 0: uint8 for QuantizeLinear, else of the type of the input."""
+    builder = QdqModel((4, 8, 8), 1, dtype=np.uint8, zero_point=0, filter_limit=60)
+    builder.conv(6, (3, 3), activation="Relu", zero_point=0).max_pool((2, 2))
+    model = builder.build()
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            del node.input[2]
+    assert_equal(builder, model)

@@ -155,7 +155,24 @@ def negative_scale():
     return builder.build()
 
 
+def bias_of_one_float():
+    builder = small()
+    w, _ = builder.filters((4, 4, 3, 3), 0)
+    inputs = [builder.dequantize(), w, builder.constant(np.ones(1, np.float32))]
+    return finish(builder, builder.node("Conv", inputs))
+
+
+def other_output_type():
+    builder = small().conv(4, (3, 3))
+    builder.nodes[-1].attribute.append(helper.make_attribute("output_dtype", TensorProto.INT16))
+    model = builder.build()
+    model.opset_import[0].version, model.ir_version = 21, 10
+    return model
+
+
 REFUSED = [
+    (bias_of_one_float, "a bias of shape (1,) does not fit 4 filters"),
+    (other_output_type, "attribute output_dtype must be the type of its zero point"),
     (unsupported_operator, "node sigmoid2 (Sigmoid): is not supported (supported: Add, Clip, Co"),
     (average_pool, "node averagepool2 (AveragePool): is not supported"),
     (residual_add, "(Add): is supported only as the bias of a MatMul"),
