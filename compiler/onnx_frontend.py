@@ -1,8 +1,9 @@
 """The ONNX front end: a quantised (QDQ) model into the intermediate representation.
 
     file ─load─► nodes in order ─handlers by operator─► what each name stands for ─► Graph
-                                 (onnx_operators,          (onnx_values)
+    (onnx_model)                 (onnx_operators,        (onnx_values, onnx_importer)
                                   onnx_quantization,
+                                  onnx_activations,
                                   onnx_shapes)
 
 Accepted is what docs/onnx.md lists; its arithmetic equals onnxruntime's. Everything else raises
