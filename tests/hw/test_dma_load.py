@@ -144,6 +144,15 @@ def test_commands_follow_each_other_without_a_gap():
     assert cycles <= 8 * 64 * 2 + 60 + 6
 
 
+@pytest.mark.parametrize(("bus_bytes", "beats"), [(4, 2), (8, 1)])
+def test_latency_is_as_promised(bus_bytes, beats):
+    """Two cycles from the command (offered in cycle 1) to AR, one from the last beat to the GLB."""
+    _, _, ended, reader = rtl_load(config(bus_bytes), [load(0, 0, 1)], bytes(64), latency=10)
+    assert reader.bursts[0][0] == 3
+    assert len(reader.beats) == beats
+    assert ended == [(reader.beats[-1] + 1, 3)]
+
+
 def test_one_run_of_the_longest_length():
     cycles, reader = check(config(8), [load(0, 0, 4096)])
     assert len(reader.bursts) == 4096 // 16

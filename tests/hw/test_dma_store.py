@@ -146,6 +146,14 @@ def test_short_runs_stream_at_bus_rate(bus_bytes, run):
     assert cycles <= beats + 20 + 12
 
 
+@pytest.mark.parametrize("bus_bytes", [4, 8])
+def test_latency_is_as_promised(bus_bytes):
+    """Two cycles from the command (offered in cycle 1) to AW, five more to the first beat."""
+    _, _, _, writer = rtl_store(config(bus_bytes), [store(0, 0, 1)], bytearray(64))
+    assert writer.bursts[0][0] == 3
+    assert writer.beats[0] == 8
+
+
 def test_commands_follow_each_other_without_a_gap():
     commands = [store(512 * k, 64 * k, 14, 3, memory_stride1=160) for k in range(8)]
     _, writer = check(config(8), commands, latency=20)
