@@ -31,6 +31,8 @@ _VISIT_CYCLES = 2 * 2 * len(Counter)
 """At most between two visits of a counter: a visit takes two cycles, and half of them are reads."""
 _HEADROOM = _VISIT_CYCLES.bit_length() + 1
 """Bits of a low part beyond those of its event: it advances by less than half its range."""
+_GROUP_BITS = 2
+_GROUP = 1 << _GROUP_BITS
 
 
 def counter_events(config: Config) -> data.StructLayout:
@@ -52,6 +54,13 @@ def counter_events(config: Config) -> data.StructLayout:
     }
     counters = [counter for counter in Counter if counter != Counter.CYCLES]
     return data.StructLayout({c.name.lower(): range(greatest.get(c, 1) + 1) for c in counters})
+
+
+def choose(index, values):
+    """`values[index]`, zero beyond the last one, as a tree of two-way choices."""
+    if not len(index):
+        return values[0] if values else Const(0)
+    return Mux(index[0], choose(index[1:], values[1::2]), choose(index[1:], values[0::2]))
 
 
 class Counters(wiring.Component):
@@ -139,22 +148,37 @@ class Counters(wiring.Component):
             parts.append(low)
         return parts
 
+    def _snapshot(self, m, parts, index, visit, visited):
+        """The visited low part as it was at the visit, a cycle later.
+
+        Chosen in two steps with registers in between: synthesis makes one large multiplexer twice
+        as large.
+        """
+        groups = []
+        for first in range(0, len(parts), _GROUP):
+            candidates = parts[first : first + _GROUP]
+            group = Signal(max(len(part) for part in candidates), name=f"group{first}")
+            with m.If(visit):
+                m.d.sync += group.eq(choose(index[:_GROUP_BITS], candidates))
+            groups.append(group)
+        return choose(visited[_GROUP_BITS:], groups)
+
     def _update(self, m, index, visit, known):
         """Brings the visited total up to date. Returns it, two cycles after the visit."""
         memory = Memory(shape=self.width, depth=1 << _INDEX_WIDTH, init=[])
         m.submodules.totals = memory
         read, write = memory.read_port(), memory.write_port()
-        parts = self._low_parts(m)
-        low = Signal(self.low_widths[-1])
         kind = Signal(len(self.low_widths))  # which width the low part has; zero if not known
         visited, total, value = Signal.like(index), Signal(self.width), Signal(self.width)
+        parts = self._low_parts(m)
+        low = self._snapshot(m, parts, index, visit, visited)
         with m.If(visit):
-            m.d.sync += [visited.eq(index), low.eq(0), kind.eq(0)]
+            m.d.sync += [visited.eq(index), kind.eq(0)]
             with m.Switch(index):
                 for counter, part in zip(Counter, parts, strict=True):
                     with m.Case(counter):
                         this = 1 << self.low_widths.index(len(part))
-                        m.d.sync += [low.eq(part), kind.eq(Mux(known, this, 0))]
+                        m.d.sync += kind.eq(Mux(known, this, 0))
         kept, carry = Const(0, 0), Const(0, 0)
         for n, width in enumerate(self.low_widths):
             kept = Cat(kept, kind[:n].any().replicate(width - len(kept)))
