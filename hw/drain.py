@@ -9,7 +9,7 @@ Tiles go through in order. While one drains, the parameters of the next are fetc
 may follow before the last words of the one before are in the GLB. Lane l serves columns l,
 l + lanes, …; all lanes work on the same psum of their columns.
 
-Latency: lane_latency + 4 cycles from a psum's address to its byte in an assembler. Throughput: a
+Latency: lane_latency + 3 cycles from a psum's address to its byte in an assembler. Throughput: a
 psum a lane and cycle, but for a cycle a group of columns and about ten a tile. Where the GLB takes
 no words, reading psums pauses; what is in the lanes goes on into the ValueQueue.
 """
@@ -33,7 +33,7 @@ from eyas.hw.value_queue import ValueQueue
 __all__ = ["Drain", "drain_descriptor_layout"]
 
 QUEUE_DEPTH = 64
-"""Values of a lane on their way: 20 for full throughput, the rest bridges waits for the GLB."""
+"""Values of a lane on their way: 21 for full throughput, the rest bridges waits for the GLB."""
 
 
 class Drain(wiring.Component):

@@ -6,16 +6,17 @@ in two's complement. A register stands behind every stage:
     stage        ONNX                                     TFLITE
     input        psum, bias, multiplier, shift
     bias         v = psum + bias, wraps
-    left (2)     v << left, until its top two bits differ v << max(shift, 0), wraps
+    left (5)     v << left, until its top two bits differ v << max(shift, 0), wraps
     round        to 24 bits, half to even                 as it is
     products     four 17-bit products of that and the multiplier
     sum (2)      added up
-    high         24 bits, half to even, in units of 2**30 (product + 2**30) >> 31
-    right (2)    >> right, with a rounding and a sticky bit; what saturates is flagged
-    zero point   rounded, ties to even; + zero point      rounded, ties away from zero; + zero point
+    cut          to 24 bits, half to even                 to what is above bit 30, half up
+    right (2)    >> right, with a rounding bit; what saturates is flagged
+    zero point   rounded, half to even; + zero point      rounded, half away from zero; + zero point
     clamp        to [clamp_min, clamp_max]
     table        looked up, or as it is (only with config.ppu.tables)
 
+The cut only finds out whether to round up: its rounding and the last one become one addition.
 `right` is left - shift - 31 for ONNX and max(-shift, 0) for TFLITE, limited to 0 … 31: beyond, a
 result saturates or is zero anyway.
 
@@ -30,7 +31,7 @@ from eyas.config import Config
 from eyas.hw.interfaces import PARAM_LAYOUT
 from eyas.hw.memories import SpadMemory
 
-STAGES = 13
+STAGES = 16
 """Without the table."""
 TABLE_ENTRIES = 256
 PSUM_WIDTH = 32
@@ -88,7 +89,7 @@ class PPULane(wiring.Component):
         value, shift, unshifted = self._shift_left(m, value, shift, onnx)
         factor = self._round_factor(m, value, onnx)
         right = self._right_distance(m, shift, unshifted)
-        multiplier = delayed(m, params.multiplier[: PSUM_WIDTH - 1], 4, "multiplier")
+        multiplier = delayed(m, params.multiplier[: PSUM_WIDTH - 1], 7, "multiplier")
         high, up = self._cut(m, self._multiply(m, factor, multiplier), onnx)
         shifted = self._shift_right(m, high, delayed(m, right, 3, "right"))
         total = self._add_zero_point(m, *shifted, delayed(m, up, 2, "up"), onnx)
@@ -98,30 +99,23 @@ class PPULane(wiring.Component):
         return m
 
     def _shift_left(self, m, value, shift, onnx):
-        """Two stages. Also the bits of the distance by which ONNX did not shift, 31 - left, and
-        which are zero for TFLITE."""
-        by_hand = Mux(shift[-1], 0, shift[:5])
-        value, high = self._shift_left_by(m, (16, 8), value, by_hand, onnx)
-        by_hand = delayed(m, by_hand, 1, "by_hand")
-        value, low = self._shift_left_by(m, (4, 2, 1), value, by_hand, onnx)
-        unshifted = Cat(low, delayed(m, high, 1, "unshifted_high"))
-        return value, delayed(m, shift, 2, "shift_left"), unshifted
+        """Five stages: each decides about a distance, and the next one shifts. (Decided and shifted
+        in one stage, synthesis repeats the decision for every bit.)
 
-    def _shift_left_by(self, m, distances, value, by_hand, onnx):
-        """One stage: by each of the distances, if `by_hand` says so or the bits above are no more
-        than copies of the sign."""
-        skipped = []
-        for distance in distances:
+        Also the bits of the distance by which ONNX did not shift: 31 - left, and zero for TFLITE.
+        """
+        by_hand, skipped = Mux(shift[-1], 0, shift[:5]), {}
+        for bit in reversed(range(5)):
+            distance = 1 << bit
             top = value[-1 - distance :]
-            redundant = ~top.any() | top.all()
-            taken = Signal(name=f"left_by_{distance}")
-            m.d.comb += taken.eq(Mux(onnx, redundant, by_hand[distance.bit_length() - 1]))
+            redundant = ~top.any() | top.all()  # copies of the sign, but for one
+            taken = registered(m, Mux(onnx, redundant, by_hand[bit]), f"left_by_{distance}")
+            value = registered(m, value, f"v_{distance}")
             value = Mux(taken, Cat(C(0, distance), value[:-distance]), value)
-            skipped.insert(0, ~taken & onnx)
-        return (
-            registered(m, value, f"v_left_{distance}"),
-            registered(m, Cat(skipped), f"unshifted_{distance}"),
-        )
+            by_hand = delayed(m, by_hand, 1, f"by_hand_{distance}")
+            skipped[bit] = ~taken & onnx
+        unshifted = Cat(delayed(m, skipped[bit], bit, f"skipped_{bit}") for bit in range(5))
+        return value, delayed(m, shift, 5, "shift_left"), unshifted
 
     def _round_factor(self, m, value, onnx):
         """One stage. ONNX: 24 significant bits; the rounding may carry into a 33rd bit."""

@@ -9,6 +9,7 @@ from ppu_cases import cases, constants_of, double_ties
 
 from eyas.command import Dialect
 from eyas.config import Config, Ppu
+from eyas.hw.area import measure
 from eyas.hw.ppu_lane import PPULane, lane_latency
 from eyas.hw.verilog import verilog_of
 from eyas.sim.cocotb_runner import run_bench
@@ -120,6 +121,14 @@ def test_without_tables_it_is_a_cycle_shorter():
 def test_verilog_is_clean(tables):
     config = replace(CONFIG, ppu=Ppu(lanes=1, tables=tables))
     assert lint(verilog_of(PPULane(config), "ppu_lane"), "ppu_lane") == []
+
+
+def test_size_is_sane():
+    """A tenth more than when this was written."""
+    area = measure("lane", CONFIG)
+    assert area.comb <= 630
+    assert area.multipliers == 4
+    assert area.block_rams == 1
 
 
 def test_verilog_equals_golden():
