@@ -51,10 +51,11 @@ class Counter(IntEnum):
     DRAIN_BUSY = 5
     """Cycles in which a psum bank drains."""
     STALL_IFMAPS = 6
-    """Cycles in which a step waits for ifmaps. Of several causes the first named here counts:
-    psum banks, filters, ifmaps."""
+    """Cycles in which a step waits for ifmaps, or a new segment for its first step. Of several
+    causes the first of psum banks, filters, ifmaps counts."""
     STALL_FILTERS = 7
     STALL_PSUM_BANKS = 8
+    """Cycles in which a step waits for an empty psum memory, or a fenced COMPUTE for the drain."""
     STALL_MEMORY_READ = 9
     """The array has nothing to do and the next COMPUTE waits for a token from LOAD."""
     STALL_MEMORY_WRITE = 10

@@ -34,7 +34,7 @@ class TopEvents(wiring.Component):
             events.load_busy.eq(parts.load.port.busy),
             events.store_busy.eq(parts.store.port.busy),
             events.vector_busy.eq(parts.vector.busy),
-            events.drain_busy.eq(parts.compute.drain.busy),
+            events.drain_busy.eq(parts.compute.drain.draining),
             events.array_busy.eq(parts.compute.core.issued),
             events.useful_macs.eq(Mux(parts.compute.segment_ended, parts.compute.useful_macs, 0)),
         ]
