@@ -1,4 +1,4 @@
-"""Vector unit: element-wise and pooling layers from GLB to GLB, 8 lanes of int8 wide.
+"""Vector unit: pooling layers from GLB to GLB, 8 lanes of int8 wide.
 
     command ─► WindowWalker ─windows─► reader ─addresses─► GLB read port
                                           │                     │ words, GLB_READ_LATENCY later
@@ -19,7 +19,7 @@ its first row begins above the buffer.
 Back-pressure: reads and writes wait for the GLB as long as they must. The last read of a window
 waits for room for its result, because the GLB's answers cannot be held.
 
-Another operation is one more entry of REDUCTIONS.
+Another reduction over windows is one more entry of REDUCTIONS.
 """
 
 from collections.abc import Callable
