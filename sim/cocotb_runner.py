@@ -44,6 +44,7 @@ def run_bench(
     top_name: str,
     module: str,
     *,
+    generated: bool = False,
     parameters: Mapping[str, object] | None = None,
     env: Mapping[str, object] | None = None,
     testcase: str | None = None,
@@ -55,6 +56,7 @@ def run_bench(
     dut: an Amaranth component, or Verilog text.
     top_name: the top module; the name that an Amaranth component gets.
     module: import path of the Python module with the cocotb tests (pytest's sys.path applies).
+    generated: whether Verilog text comes from Amaranth, whose known warnings are let pass.
     parameters: parameters of the top module, for Verilog text.
     env: environment variables for the bench; values that are not text are passed as JSON.
     testcase: the one cocotb test to run, by name; all of the module's otherwise.
@@ -67,7 +69,8 @@ def run_bench(
     waves = bool(os.environ.get("EYAS_WAVES")) if waves is None else waves
     seed = int(os.environ.get("EYAS_SEED", "1")) if seed is None else seed
     verilog = dut if isinstance(dut, str) else to_verilog(dut, top_name)
-    waivers = PLAIN_WAIVERS if isinstance(dut, str) else AMARANTH_WAIVERS
+    plain = isinstance(dut, str) and not generated
+    waivers = PLAIN_WAIVERS if plain else AMARANTH_WAIVERS
     bench = _Bench(find_verilator(), verilog, top_name, dict(parameters or {}), waves, waivers)
     folder = bench.build()
     print(f"bench {module} on {top_name}: seed {seed}")

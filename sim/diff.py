@@ -90,6 +90,7 @@ def diff_program(
     place: Callable[[int], str] = lambda command: "",
     tensor: Callable[[int], str] = lambda address: "",
     progress: Callable[[int, bool], None] = lambda commands, equal: None,
+    status: Callable[[str], None] = lambda text: None,
 ) -> Difference | None:
     """The first difference between interpreter and RTL, or None.
 
@@ -98,9 +99,10 @@ def diff_program(
     simulator: to run on, with a memory at least as large; a new one of `config` otherwise.
     place, tensor: name a command's layer and tile, and a memory byte's tensor and position.
     progress: told, after each comparison, how many commands ran and whether all was equal.
+    status: told what takes time before that (compiling).
     """
     own = simulator is None
-    runner = simulator or Simulator(config, memory=memory.copy())
+    runner = simulator or Simulator(config, memory=memory.copy(), status=status)
     try:
         reference = InterpreterMachine(config, memory, commands)
         suspect = RtlMachine(runner, memory, program_address, len(commands))
@@ -120,6 +122,7 @@ def diff_compiled(
     *,
     simulator: Simulator | None = None,
     progress: Callable[[int, bool], None] = lambda commands, equal: None,
+    status: Callable[[str], None] = lambda text: None,
 ) -> Difference | None:
     """As diff_program, for a compiled program, whose tables name layer, tile and tensor.
 
@@ -134,6 +137,7 @@ def diff_compiled(
         place=lambda command: str(program.place(command)),
         tensor=lambda address: tensor_position(program.tensors.values(), address),
         progress=progress,
+        status=status,
     )
 
 
