@@ -9,7 +9,7 @@ It also ends at a fault: no further command is offered, the engines finish what 
 offered, and `fault` says what came first. `start` begins with clean queues and no tokens; it is
 ignored while `busy`.
 
-Latency: a first command that waits for nothing is offered 3 B + 7 cycles and the memory's latency
+Latency: a first command that waits for nothing is offered 3 B + 6 cycles and the memory's latency
 after `start`, where B are the bus beats of a command. See CommandQueues for the rest.
 """
 

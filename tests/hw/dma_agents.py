@@ -97,8 +97,8 @@ def check_burst(burst, bus_bytes, longest):
 
 
 class ReadMemory:
-    """The read side of an AXI4 memory. Each burst's data comes `latency` cycles (and up to `jitter`
-    more) after its address, a beat a cycle; with stalls, IDs interleave."""
+    """The read side of an AXI4 memory. Each burst's first beat comes `latency` cycles (and up to
+    `jitter` more) after its address, then a beat a cycle; with stalls, IDs interleave."""
 
     def __init__(self, name, memory, bus_bytes, longest, *, latency, jitter=0, stalls=None):
         self.name, self.memory, self.bus_bytes, self.longest = name, memory, bus_bytes, longest
@@ -115,7 +115,7 @@ class ReadMemory:
         burst = AxiAddress.from_bits(payload)
         check_burst(burst, self.bus_bytes, self.longest)
         self.bursts.append((self.cycle, burst.id, burst.address, burst.len + 1))
-        due = self.cycle + self.latency + self.stalls.rng.randint(0, self.jitter)
+        due = self.cycle - 1 + self.latency + self.stalls.rng.randint(0, self.jitter)
         for n in range(burst.len + 1):
             address = burst.address + n * self.bus_bytes
             content = self.memory[address : address + self.bus_bytes]
@@ -187,7 +187,7 @@ class WriteMemory:
         assert beat.last == (burst[1] == 0)
         if beat.last:
             self.open.popleft()
-            self.answers.append(self.cycle + self.latency)
+            self.answers.append(self.cycle - 1 + self.latency)
 
     def drive(self):
         due = bool(self.answers) and max(self.answers[0], self.quiet_until) <= self.cycle

@@ -242,7 +242,7 @@ def test_the_first_command_is_offered_as_promised():
     for bus_bytes, beats in ((4, 8), (8, 4)):
         program = [(c, c.encode()) for c in (Command(Opcode.LOAD, Engine.LOAD, {}), END)]
         _, _, _, (_, load, *_) = run(config(bus_bytes), program, latency=30)
-        assert load.offers == [30 + 3 * beats + 7]
+        assert load.offers == [30 + 3 * beats + 6]
 
 
 def fault_programs():
