@@ -14,14 +14,12 @@ from dataclasses import dataclass
 
 from eyas.compiler.conv_shape import ceil_div
 from eyas.compiler.mapping import Sizes
-from eyas.compiler.pass_cost import drain_cycles, pass_cost
+from eyas.compiler.pass_cost import drain_cycles, pass_cost, queueing_cycles
 from eyas.compiler.traffic import Traffic
 from eyas.config import Config
 
-SLOT_STEPS = -0.5
-"""A segment's last step leaves the last row rows - 1 steps later; half a step until the next."""
-SLOT_OVERHEAD = 10
-"""Cycles from a COMPUTE until its first filters are asked for."""
+SLOT_OVERHEAD = 26
+"""Cycles from a free slot until the first filters of the next segment come, and back."""
 TILE_OVERHEAD = 60
 """Cycles from a tile's last psum to its STORE, and from its end to the COMPUTE that waits."""
 USE_WEIGHT = 0.01
@@ -93,21 +91,38 @@ class _Estimator:
             total += count * passes * (cost.ifmap_port + cost.filter_port)
         return round(total * self.traffic.tiles * self.sizes.filter_groups)
 
+    def _slot_cycles(self, steps: int) -> float:
+        """Cycles from one segment to the next, if the slots that hold their parameters are few.
+
+        A segment leaves its slot with its last step in the last row; the filters of the segment
+        that then takes it are loaded while the rest of those in flight go on, or else all wait.
+        """
+        filters, slots = self.sizes.filters, self.config.noc.tile_slots
+        slack = slots * steps - (steps + self.config.array.rows - 2)
+        load = self.mapping.wm * filters + SLOT_OVERHEAD
+        empty_steps = max(0, -slack) / slots
+        return (steps + empty_steps) * filters + max(0, load - max(0, slack) * filters)
+
     def _tile_cycles(self, steps: int) -> tuple[float, str]:
         """Cycles from one tile to the next, and what they are bound by."""
         config, sizes = self.config, self.sizes
         rows = config.array.rows
-        total, bound = 0.0, "array"
+        total, array, filters, bound = 0.0, 0.0, 0.0, "array"
+        # STOREs read from the same ports as row controllers.
+        ifmaps = self.traffic.tile_store_words(steps) / config.glb.ifmap_ports
         for i, s, k, count in self.traffic.segments:
             units = i * s * k
             passes = ceil_div(units, rows)
             cost = pass_cost(sizes, config, units / passes, steps)
-            # A segment keeps its slot until its last step has left the last row.
-            held = (passes * steps + rows + SLOT_STEPS) * sizes.filters
-            held += self.mapping.wm * sizes.filters + SLOT_OVERHEAD
-            turn = held / config.noc.tile_slots
+            turn = self._slot_cycles(passes * steps)
             total += count * max(passes * cost.cycles, turn)
+            array += count * passes * cost.array
+            ifmaps += count * passes * cost.ifmap_port
+            filters += count * passes * cost.filter_port
             bound = cost.bound if passes * cost.cycles >= turn else "segments in flight"
+        if ifmaps > total:
+            total, bound = ifmaps, "ifmap port"
+        total += queueing_cycles(array, max(ifmaps, filters))
         drain = drain_cycles(sizes, config, steps)
         # A tile keeps its ofmap buffer until memory has acknowledged its last word.
         held = total + rows * sizes.filters + drain + self.traffic.tile_store(steps) + TILE_OVERHEAD

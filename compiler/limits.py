@@ -16,7 +16,7 @@ COORDINATE_LIMIT = 4095
 def register_blocks(sizes: Sizes, steps: int, pad_value: int) -> dict[int, dict[str, int]]:
     """COMPUTE's register blocks 1 (WALK) and 2 (UNIT), but for the segment's digits."""
     shape, mapping = sizes.shape, sizes.mapping
-    pitch, plane = sizes.window[1], sizes.window[0] * sizes.window[1]
+    pitch, plane = sizes.pitch, sizes.plane
     sets = mapping.we * mapping.wf
     mask = sum(1 << (n * sets) for n in range(mapping.wm))
     walk = {
@@ -61,6 +61,11 @@ def register_blocks(sizes: Sizes, steps: int, pad_value: int) -> dict[int, dict[
 
 def check(sizes: Sizes, config: Config) -> None:
     """Raises ConfigError that names the layer, for a mapping that the configuration cannot hold."""
+    if sizes.psums < MIN_PSUMS:
+        raise ConfigError(
+            f"layer {sizes.shape.name}: psums of a PE must be at least {MIN_PSUMS}, "
+            f"not {sizes.psums} ({sizes.mapping})"
+        )
     for what, value, limit in _limits(sizes, config):
         if value > limit:
             raise ConfigError(
@@ -98,7 +103,6 @@ def _limits(sizes: Sizes, config: Config) -> list[tuple[str, int, int]]:
     return [
         ("filters of a PE", sizes.filters, spad.filters),
         ("psums of a PE", sizes.psums, spad.psums),
-        ("psum latency", MIN_PSUMS, sizes.psums),
         ("filter rows of another dilation than the taps", mixed, 1),
         ("ring beats of a step", sizes.span * sizes.beats, spad.ifmap_beats),
         ("products of a psum", chained * (1 if shape.depthwise else mapping.q), spad.chain_limit),

@@ -170,8 +170,11 @@ def _resident(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mappi
         elif block_rows * block_cols > 1 and sizes.group_words <= config.glb.filter_words:
             filters = "group"
         blocked = replace(base, block_rows=block_rows, block_cols=block_cols, filters=filters)
-        resident = replace(blocked, ifmaps="block")
+        resident = replace(blocked, ifmaps="block", odd_pitch=config.glb.ifmap_ports == 2)
         fits = _fits(shape, config, resident)
+        if not fits and resident.odd_pitch:
+            resident = replace(resident, odd_pitch=False)
+            fits = _fits(shape, config, resident)
         if fits:
             yield from _buffered(shape, config, resident)
         if not (fits and whole) and (block_rows * block_cols == 1 or filters == "group"):

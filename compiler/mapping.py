@@ -45,6 +45,9 @@ class Mapping:
     filters: str = "segment"
     """What stays in the GLB: those of the "layer", of the filter "group", or one "segment"."""
     ofmap_buffers: int = 2
+    odd_pitch: bool = False
+    """Rows and channel blocks of ifmap buffers an odd number of words apart. Banks are
+    word-interleaved: with two of them this spreads what might all meet in one."""
 
     def __str__(self) -> str:
         return (
@@ -52,6 +55,7 @@ class Mapping:
             f"steps={self.steps} block={self.block_rows}×{self.block_cols} "
             f"segment={self.seg_rows}×{self.seg_taps}×{self.seg_chunks} "
             f"ifmaps={self.ifmaps} filters={self.filters}"
+            + (" odd pitch" if self.odd_pitch else "")
         )
 
 
@@ -139,6 +143,16 @@ class Sizes:
         return self.ifmap_extent(e, f, mapping.seg_rows, taps)
 
     @cached_property
+    def pitch(self) -> int:
+        """Words from one row of an ifmap buffer to the next."""
+        return self.window[1] | self.mapping.odd_pitch
+
+    @cached_property
+    def plane(self) -> int:
+        """Words from one channel block of an ifmap buffer to the next."""
+        return self.window[0] * self.pitch | self.mapping.odd_pitch
+
+    @cached_property
     def ifmap_blocks(self) -> int:
         """Channel blocks of an ifmap buffer."""
         shape, q = self.shape, self.mapping.q
@@ -152,7 +166,7 @@ class Sizes:
     @property
     def ifmap_words(self) -> int:
         """Words of an ifmap buffer."""
-        return self.window[0] * self.window[1] * self.ifmap_blocks
+        return self.plane * self.ifmap_blocks
 
     @property
     def ofmap_pitch(self) -> int:

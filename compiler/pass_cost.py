@@ -6,10 +6,11 @@ pass    max(steps * T, ifmap port, filter port, X-bus, dealing units)
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 from eyas.compiler.conv_shape import ceil_div, position_words
 from eyas.compiler.mapping import Sizes
-from eyas.config import Config
+from eyas.config import WORD_LANES, Config
 
 PASS_OVERHEAD = 6
 """Cycles in which a row's X-bus carries nothing between two filter blocks."""
@@ -32,10 +33,7 @@ class PassCost:
 
     @property
     def cycles(self) -> float:
-        # Where the ports are nearly as busy as the array, requests queue up.
-        crowded = max(self.ifmap_port, self.filter_port) - FREE_PORT_SHARE * self.array
-        queueing = min(max(crowded, 0.0), (1 - FREE_PORT_SHARE) * self.array) * QUEUEING
-        return max(self.array, self.ifmap_port, self.filter_port, self.x_bus) + queueing + self.ring
+        return max(self.array, self.ifmap_port, self.filter_port, self.x_bus) + self.ring
 
     @property
     def bound(self) -> str:
@@ -49,26 +47,41 @@ def pass_cost(sizes: Sizes, config: Config, rows: float, steps: int) -> PassCost
     mapping = sizes.mapping
     pieces = mapping.we * mapping.wf
     positions = sizes.span + (steps - 1) * sizes.advance
-    position_cycles = (
-        rows * pieces * position_words(sizes.shape, mapping.q) / config.glb.ifmap_ports
-    )
-    ring, step_beats = config.spad.ifmap_beats, sizes.span * sizes.beats
-    ahead = (ring - step_beats) // sizes.beats  # positions fetched before they are needed
-    hidden = 0.0
-    if ahead < sizes.advance:
-        hidden = positions * position_cycles
-    elif ahead < sizes.span:
-        hidden = (sizes.span - ahead) * position_cycles
+    words = position_words(sizes.shape, mapping.q)
+    position_cycles = rows * pieces * words / config.glb.ifmap_ports
     return PassCost(
         max(steps * sizes.filters, config.array.rows + 2),
         positions * position_cycles,
-        rows * mapping.wm * sizes.filter_words,
-        max(
-            positions * pieces * sizes.beats,
-            mapping.wm * sizes.filters + PASS_OVERHEAD,
-        ),
-        hidden,
+        mapping.wm * sizes.filter_words * filter_turns(rows),
+        max(positions * pieces * sizes.beats, mapping.wm * sizes.filters + PASS_OVERHEAD),
+        _ring_cycles(sizes, config, positions, position_cycles),
     )
+
+
+def filter_turns(rows: float) -> float:
+    """Rows' worth of filter words that the port is busy for, to fill the filter banks of `rows`.
+
+    A row takes a word in eight cycles. The port serves the first rows first, so that eight keep it
+    busy and those that are left over do not; half of that is hidden by the second filter bank.
+    """
+    turns = WORD_LANES * ceil(rows / WORD_LANES)
+    return rows if rows <= WORD_LANES else (rows + turns) / 2
+
+
+def _ring_cycles(sizes: Sizes, config: Config, positions: int, position_cycles: float) -> float:
+    """Cycles of fetching in a pass that cannot be hidden, as the ring has no room to run ahead."""
+    pieces = sizes.mapping.we * sizes.mapping.wf
+    late = max(position_cycles, pieces * sizes.beats)
+    ahead = config.spad.ifmap_beats // sizes.beats - sizes.span
+    if ahead < sizes.advance:
+        return positions * late
+    return max(0, sizes.span - ahead) * late
+
+
+def queueing_cycles(array: float, port: float) -> float:
+    """Cycles that requests wait for each other where a port is nearly as busy as the array."""
+    crowded = max(0.0, port - FREE_PORT_SHARE * array)
+    return QUEUEING * min(crowded, (1 - FREE_PORT_SHARE) * array)
 
 
 def drain_cycles(sizes: Sizes, config: Config, steps: int) -> int:

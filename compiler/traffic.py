@@ -130,13 +130,16 @@ class Traffic:
     def tile_store(self, steps: int) -> float:
         """Cycles of memory for the STOREs of a tile."""
         width = min(self.mapping.wf * steps, self.shape.f)
-        rows = min(self.mapping.we, self.shape.e)
+        words = self.tile_store_words(steps)
+        run = words if width == self.shape.f else width
+        return words / run * run_cycles(run, self.config)
+
+    def tile_store_words(self, steps: int) -> int:
+        """Words that the STOREs of a tile move; channel blocks may be stored in part."""
         channels = self.sizes.tile_channels
-        partial = 1 if channels % WORD_LANES else 0
-        blocks = channel_blocks(channels) + partial
-        if width == self.shape.f:
-            return blocks * run_cycles(width * rows, self.config)
-        return blocks * rows * run_cycles(width, self.config)
+        blocks = channel_blocks(channels) + (1 if channels % WORD_LANES else 0)
+        width = min(self.mapping.wf * steps, self.shape.f)
+        return blocks * min(self.mapping.we, self.shape.e) * width
 
 
 def _pieces(size: int, step: int) -> list[tuple[int, int]]:

@@ -180,11 +180,11 @@ class ConvolutionWriter:
 
     @property
     def _plane(self) -> int:
-        return self.sizes.window[0] * self.sizes.window[1]
+        return self.sizes.plane
 
     def _ifmap_piece(self, buffer: _IfmapBuffer, low: int, high: int) -> Piece:
         shape, at = self.sizes.shape, buffer.window
-        pitch, plane = self.sizes.window[1], self._plane
+        pitch, plane = self.sizes.pitch, self._plane
         memory = self.ifmap + ((buffer.block + low) * shape.h + at.y) * shape.w + at.x
         base = buffer.base + low * plane
         transfer = Transfer(
@@ -217,7 +217,7 @@ class ConvolutionWriter:
         base = buffer.base + (lane // WORD_LANES - buffer.block) * self._plane
         filter_words = segment.units * mapping.wm * sizes.filter_words
         return {
-            "ifmap_base": (base + y0 * sizes.window[1] + x0) & _ADDRESS,
+            "ifmap_base": (base + y0 * sizes.pitch + x0) & _ADDRESS,
             "filter_base": filters,
             "y0": y0,
             "x0": x0,
@@ -255,7 +255,7 @@ class ConvolutionWriter:
                 Place.FMAP,
                 buffer.base + low * self._plane,
                 (high - low, at.height, at.width),
-                (self._plane, sizes.window[1]),
+                (self._plane, sizes.pitch),
             )
         ]
         writes = []

@@ -1,0 +1,149 @@
+"""The mapper: what it promises for known layers, and that it keeps every limit."""
+
+from dataclasses import replace
+
+import hypothesis.strategies as st
+import pytest
+from compiled_runs import CONFIGS, RUN
+from hypothesis import assume, given, settings
+
+from eyas.compiler.conv_shape import ConvShape, first_lanes, position_beats, position_words
+from eyas.compiler.cost import estimate
+from eyas.compiler.limits import check
+from eyas.compiler.mapper import map_convolution
+from eyas.compiler.mapping import Mapping, Sizes
+from eyas.compiler.tiling import blocks, filter_groups, segment_macs, segments, window
+from eyas.config import Config, Spad
+from eyas.errors import ConfigError
+from eyas.sim.layer_cases import LayerShape, layer_graph
+
+EYERISS = CONFIGS["eyeriss168"]
+
+
+def shape_of(text: str) -> ConvShape:
+    made_up = LayerShape.parse(text)
+    layer = layer_graph(made_up).layers[0]
+    return ConvShape.of(layer, (made_up.C, made_up.H, made_up.W))
+
+
+def utilization(shape: ConvShape, cycles: int, config: Config = EYERISS) -> float:
+    return shape.macs / (cycles * config.pes)
+
+
+@pytest.mark.parametrize(
+    ("text", "least"),
+    [
+        ("C=256,M=256,H=14,W=56,R=3,P=1", 0.96),
+        ("C=512,M=512,H=28", 0.92),
+        ("C=48,M=256,H=27,R=5,P=2", 0.90),
+        ("C=512,M=512,H=7,R=3,P=1", 0.95),
+        ("C=3,M=96,H=227,R=11,U=4", 0.85),
+    ],
+)
+def test_predicted_utilization(text, least):
+    shape = shape_of(text)
+    _, cost = map_convolution(shape, EYERISS)
+    assert least <= utilization(shape, cost.cycles) <= 1
+
+
+def test_fully_connected_layers_keep_memory_busy():
+    shape = shape_of("C=1024,M=1000,H=1")
+    mapping, cost = map_convolution(shape, EYERISS)
+    assert cost.bound == "memory"
+    assert cost.memory_cycles < 1.15 * shape.macs / EYERISS.memory.bus_bytes
+    sizes = Sizes(shape, mapping)
+    assert sizes.filter_groups * sizes.tile_channels < 1.05 * shape.m
+
+
+def test_a_given_mapping_is_checked_by_name():
+    shape = shape_of("C=8,M=8,H=8,R=3,P=1")
+    good = Mapping(4, 4, 3, 2, 1, 2, 8, 3, 1, 2, filters="layer")
+    check(Sizes(shape, good), CONFIGS["tiny4x4"])
+    for changes, message in (
+        ({"q": 8, "p": 8}, "filters of a PE must be at most 128, not 192"),
+        ({"p": 2}, "psums of a PE must be at least 3, not 2"),
+        ({"wm": 3}, "columns must be at most 4, not 6"),
+        ({"steps": 100}, "psums of a tile must be at most 256, not 400"),
+        ({"ofmap_buffers": 100}, "fmap words"),
+    ):
+        with pytest.raises(ConfigError, match=rf"layer layer: .*{message}"):
+            check(Sizes(shape, replace(good, **changes)), CONFIGS["tiny4x4"])
+
+
+def test_taps_far_apart_do_not_fit_the_ring():
+    shape = shape_of("C=4,M=8,H=30,R=3,D=8")
+    with pytest.raises(ConfigError, match="ring beats of a step must be at most 16, not 17"):
+        check(Sizes(shape, Mapping(4, 4, 3, 1, 1, 1, 1, 1, 1, 1)), CONFIGS["tiny4x4"])
+
+
+def test_a_machine_that_is_too_small():
+    config = replace(CONFIGS["tiny4x4"], spad=Spad(16, 16, 4, 18))
+    shape = shape_of("C=4,M=4,H=2000,W=4,R=3,P=1")
+    map_convolution(shape, config)
+    with pytest.raises(ConfigError, match="layer layer: command field stride_y holds at most 255"):
+        map_convolution(replace(shape, stride=(256, 1)), config)
+
+
+def shapes(draw) -> ConvShape:
+    integers = st.integers
+    r, s = draw(integers(1, 9)), draw(integers(1, 9))
+    groups = draw(st.sampled_from([1, 1, 2, 24]))
+    c, m = (1, 1) if groups == 24 else (draw(integers(1, 300)), draw(integers(1, 300)))
+    stride, padding = draw(integers(1, 4)), draw(integers(0, 4))
+    h = max(1, r - 2 * padding) + draw(integers(0, 60))
+    w = max(1, s - 2 * padding) + draw(integers(0, 60))
+    e, f = (h + 2 * padding - r) // stride + 1, (w + 2 * padding - s) // stride + 1
+    return ConvShape("layer", c, m, groups, h, w, r, s, e, f, (stride,) * 2, (1, 1), (padding,) * 2)
+
+
+@settings(RUN, max_examples=40)
+@given(data=st.data(), name=st.sampled_from(list(CONFIGS)))
+def test_mappings_cover_the_layer(data, name):
+    """Whatever the mapper chooses fits, and its segments hold all MACs of the layer, once."""
+    shape, config = shapes(data.draw), CONFIGS[name]
+    mapping, cost = map_convolution(shape, config)
+    sizes = Sizes(shape, mapping)
+    check(sizes, config)
+    assert cost == estimate(sizes, config)
+    groups, cut = filter_groups(sizes), segments(sizes)
+    assume(len(groups) * len(cut) < 3000)
+    macs, positions = 0, set()
+    for block in blocks(sizes):
+        for tile in block:
+            macs += sum(segment_macs(sizes, g, tile, part) for g in groups for part in cut)
+            for e in range(tile.e, tile.e + tile.we_valid):
+                positions |= {(e, f) for f in range(tile.f, tile.f + tile.f_valid)}
+            assert tile.steps * mapping.wf >= tile.f_valid
+    assert macs == shape.macs
+    assert len(positions) == shape.e * shape.f
+    assert sum(group.count for group in groups) == shape.m * shape.groups
+    units = sum(part.units for part in cut)
+    assert units == shape.r * sizes.tap_chunks * sizes.chunks
+
+
+def test_windows_are_clipped_to_the_ifmap():
+    shape = shape_of("C=8,M=8,H=9,R=3,P=1")
+    mapping = Mapping(8, 4, 3, 4, 1, 1, 5, 3, 1, 1, ifmaps="block")
+    tiles = [block[0] for block in blocks(Sizes(shape, mapping))]
+    windows = [window(Sizes(shape, mapping), [tile], None) for tile in tiles]
+    assert [(w.y, w.height, w.x, w.width) for w in windows[:3]] == [
+        (0, 5, 0, 6), (0, 5, 4, 5), (3, 6, 0, 6),
+    ]  # fmt: skip
+
+
+def test_a_window_of_nothing_but_padding_has_a_position():
+    shape = replace(shape_of("C=8,M=8,H=1,R=3,P=2"), padding=(9, 9))
+    mapping = Mapping(8, 4, 3, 1, 1, 1, 1, 1, 1, 1)
+    tile = next(blocks(Sizes(shape, mapping)))[0]
+    at = window(Sizes(shape, mapping), [tile], segments(Sizes(shape, mapping))[0])
+    assert (at.y, at.x, at.height, at.width) == (0, 0, 1, 1)
+
+
+def test_lanes_beats_and_words():
+    dense, q = shape_of("C=24,M=8,H=4"), 3
+    assert first_lanes(dense, q) == frozenset(range(8))
+    assert position_beats(dense, q) == 2  # from lane 3 on, or 6 of 8
+    assert position_words(dense, q) == 1.5
+    assert first_lanes(dense, 8) == {0}
+    assert (position_beats(dense, 8), position_words(dense, 8)) == (2, 1)
+    assert first_lanes(shape_of("C=24,M=24,H=4,G=24"), 12) == {0, 4}
