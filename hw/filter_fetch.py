@@ -28,7 +28,7 @@ class FilterFetch(wiring.Component):
         super().__init__(
             {
                 "slots": In(slot_layout(config)).array(config.noc.tile_slots),
-                "unit": In(stream.Signature(unit_layout(config))),
+                "unit": In(stream.Signature(unit_layout(config, "filter"))),
                 "done": Out(config.noc.tile_slots),  # pulse: last word of the segment is here
                 "glb": Out(GlbRead),
                 "freed": In(1),  # the row has finished with a bank
@@ -41,7 +41,7 @@ class FilterFetch(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        unit = Signal(unit_layout(self.config))
+        unit = Signal(unit_layout(self.config, "filter"))
         busy = Signal()  # a unit's words are being asked for or sent
         fresh = Signal()
         finish = Signal()

@@ -33,7 +33,7 @@ class IfmapFetch(wiring.Component):
         super().__init__(
             {
                 "slots": In(slot_layout(config)).array(config.noc.tile_slots),
-                "unit": In(stream.Signature(unit_layout(config))),
+                "unit": In(stream.Signature(unit_layout(config, "ifmap"))),
                 "done": Out(config.noc.tile_slots),  # pulse: last word of the segment is here
                 "glb": Out(GlbRead),
                 "freed": In(range(beats + 1)),  # beats that the ring gives back in this cycle

@@ -45,7 +45,7 @@ class IfmapWalker(wiring.Component):
         super().__init__(
             {
                 "slots": In(slot_layout(config)).array(config.noc.tile_slots),
-                "unit": In(stream.Signature(unit_layout(config))),
+                "unit": In(stream.Signature(unit_layout(config, "ifmap"))),
                 "freed": In(range(beats + 1)),  # beats that the ring gives back in this cycle
                 "word": Out(stream.Signature(ifmap_word_layout(config))),
                 "done": Out(config.noc.tile_slots),  # pulse: last word of the segment is taken
@@ -54,7 +54,7 @@ class IfmapWalker(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        unit = Signal(unit_layout(self.config))
+        unit = Signal(unit_layout(self.config, "ifmap"))
         busy, fresh, finish = Signal(), Signal(), Signal()
         taken = Signal()
         m.d.comb += taken.eq(self.word.valid & self.word.ready)

@@ -73,19 +73,19 @@ class RowController(wiring.Component):
 
     def _deal(self, m, ifmaps, filters):
         """Hands a unit to both fetchers and to the pass queue, each at its own time."""
-        layout = unit_layout(self.config)
         unit = self.unit.payload
         depth = max(PASS_QUEUE, self.config.array.rows)
         queues = []
-        for name, target in (("ifmap_units", ifmaps), ("filter_units", filters)):
+        for part, target in (("ifmap", ifmaps), ("filter", filters)):
+            layout = unit_layout(self.config, part)
             queue = fifo.SyncFIFO(width=layout.size, depth=depth)
-            m.submodules[name] = queue
+            m.submodules[f"{part}_units"] = queue
             m.d.comb += [
                 target.unit.valid.eq(queue.r_rdy),
                 target.unit.payload.eq(queue.r_data),
                 queue.r_en.eq(target.unit.ready),
             ]
-            queues.append((queue, unit))
+            queues.append((queue, Cat(unit[name] for name in layout.members)))
         self.pass_layout = data.StructLayout(
             {"active": 1, "lane": 2, "slot": bits_for(self.config.noc.tile_slots)}
         )

@@ -20,20 +20,23 @@ from eyas.config import WORD_LANES, Config, bits_for
 from eyas.hw.tile_slots import COORDINATE_WIDTH, select, slot_layout
 
 
-def unit_layout(config: Config) -> data.StructLayout:
-    """A unit on its way to a row."""
-    return data.StructLayout(
-        {
-            "slot": bits_for(config.noc.tile_slots),
-            "active": 1,
-            "last": 1,  # of the row's units in this segment
+def unit_layout(config: Config, *parts: str) -> data.StructLayout:
+    """A unit on its way to a row; `parts`: what of it, "ifmap" or "filter", both otherwise."""
+    fields = {
+        "slot": bits_for(config.noc.tile_slots),
+        "active": 1,
+        "last": 1,  # of the row's units in this segment
+    }
+    if "ifmap" in parts or not parts:
+        fields |= {
             "address": bits_for(config.glb.fmap_words),
             "y": signed(COORDINATE_WIDTH),
             "x": signed(COORDINATE_WIDTH),
             "lane": bits_for(WORD_LANES),
-            "filter": bits_for(config.glb.filter_words),
         }
-    )
+    if "filter" in parts or not parts:
+        fields["filter"] = bits_for(config.glb.filter_words)
+    return data.StructLayout(fields)
 
 
 class UnitWalker(wiring.Component):
