@@ -49,8 +49,9 @@ def test_predicted_utilization(text, least):
 def test_fully_connected_layers_keep_memory_busy():
     shape = shape_of("C=1024,M=1000,H=1")
     mapping, cost = map_convolution(shape, EYERISS)
-    assert cost.bound == "memory"
-    assert cost.memory_cycles < 1.15 * shape.macs / EYERISS.memory.bus_bytes
+    least = shape.macs / EYERISS.memory.bus_bytes  # every filter value is used once
+    assert least < cost.memory_cycles < 1.1 * least
+    assert cost.cycles < 1.25 * least
     sizes = Sizes(shape, mapping)
     assert sizes.filter_groups * sizes.tile_channels < 1.05 * shape.m
 
