@@ -16,10 +16,13 @@ from eyas.compiler.ir import MaxPool
 from eyas.compiler.schedule import Item, Piece, Step
 from eyas.compiler.tiling import clipped
 from eyas.compiler.tokens import Area, Place
+from eyas.compiler.traffic import run_cycles
 from eyas.config import WORD_BYTES, Config
 from eyas.errors import ConfigError, ModelError
 from eyas.layout import channel_blocks
 
+STORE_OVERHEAD = 20
+"""Cycles from a VECTOR to its STORE and from the STORE to the next VECTOR, beside memory's."""
 _ADDRESS = 0xFFFF
 _MAX_WINDOW = 255
 _MAX_SIZE = 32767
@@ -67,11 +70,8 @@ class PoolWriter:
                 )
         self.blocks = channel_blocks(c)
         self.tiling = self._choose()
-        self.in_pitch, in_rows = (
-            self._extent(1, self.tiling.columns),
-            self._extent(0, self.tiling.rows),
-        )
-        self.in_plane = self.in_pitch * in_rows
+        self.in_pitch = self._extent(1, self.tiling.columns)
+        self.in_plane = self.in_pitch * self._extent(0, self.tiling.rows)
         self.out_plane = self.tiling.rows * self.tiling.columns
         self.in_words = self.in_plane * self.tiling.blocks
         self.out_words = self.out_plane * self.tiling.blocks
@@ -82,33 +82,48 @@ class PoolWriter:
         return min(most, (self.h, self.w)[axis])
 
     def _choose(self) -> PoolTiling:
-        """Whole planes of several channel blocks if they fit, else rows, else parts of rows."""
-        few = range(ceil_div(self.blocks, 4), 0, -1)  # four tiles or more, so that they overlap
-        for buffers in (2, 1):
-            candidates = [PoolTiling(n, self.e, self.f, buffers) for n in few]
-            candidates += [PoolTiling(1, n, self.f, buffers) for n in range(self.e, 0, -1)]
-            candidates += [PoolTiling(1, 1, n, buffers) for n in range(self.f, 0, -1)]
-            for tiling in candidates:
-                taken = prod((tiling.blocks, tiling.rows, tiling.columns))
-                taken += (
-                    tiling.blocks * self._extent(0, tiling.rows) * self._extent(1, tiling.columns)
-                )
-                if taken * buffers <= self.config.glb.fmap_words:
-                    return tiling
+        """The tiling with the fewest predicted cycles of those that fit."""
+        fitting = [tiling for tiling in self._tilings() if self._fits(tiling)]
+        if fitting:
+            return min(fitting, key=self._cycles)
         rows, columns = self.layer.window
         raise ConfigError(
             f"layer {self.layer.name}: a window of {rows} × {columns} words does not fit "
             f"glb.fmap_kib = {self.config.glb.fmap_kib}"
         )
 
+    def _tilings(self) -> Iterator[PoolTiling]:
+        """Whole planes of several channel blocks, or else rows of one, or else parts of rows."""
+        for buffers in (2, 1):
+            for number in {ceil_div(self.blocks, n) for n in range(1, self.blocks + 1)}:
+                yield PoolTiling(number, self.e, self.f, buffers)
+            for number in {ceil_div(self.e, n) for n in range(2, self.e + 1)}:
+                yield PoolTiling(1, number, self.f, buffers)
+            for number in {ceil_div(self.f, n) for n in range(2, self.f + 1)}:
+                yield PoolTiling(1, 1, number, buffers)
+
+    def _fits(self, tiling: PoolTiling) -> bool:
+        ifmap = self._extent(0, tiling.rows) * self._extent(1, tiling.columns)
+        words = tiling.blocks * (ifmap + tiling.rows * tiling.columns)
+        return words * tiling.buffers <= self.config.glb.fmap_words
+
+    def _cycles(self, tiling: PoolTiling) -> float:
+        """Predicted: the vector unit reads a word a cycle, and waits for each STORE to end."""
+        memory = self.config.memory
+        across = (tiling.blocks, tiling.rows, tiling.columns)
+        tiles = prod(map(ceil_div, (self.blocks, self.e, self.f), across))
+        rows, columns = self._extent(0, tiling.rows), self._extent(1, tiling.columns)
+        run = columns if columns < self.w else rows * columns
+        load = tiling.blocks * rows * columns / run * run_cycles(run, self.config)
+        ofmap = prod(across)
+        store = ofmap * WORD_BYTES / memory.bus_bytes + memory.latency_cycles + STORE_OVERHEAD
+        work = ofmap * prod(self.layer.window) + store
+        steady = max(load, work) if tiling.buffers == 2 else load + work
+        return load + (tiles - 1) * steady + work + 2 * memory.latency_cycles
+
     @property
     def predicted_cycles(self) -> int:
-        """The vector unit takes a word a cycle; STOREs do not overlap it, as they share a queue."""
-        ofmap = self.blocks * self.e * self.f
-        beats = WORD_BYTES // self.config.memory.bus_bytes
-        rows = ceil_div(self.e, self.tiling.rows) * self._extent(0, self.tiling.rows)
-        load = self.blocks * rows * self.w * beats
-        return max(ofmap * prod(self.layer.window) + ofmap * beats, load + ofmap * beats)
+        return round(self._cycles(self.tiling))
 
     def items(self) -> Iterator[Item]:
         """The layer's VECTORs in order."""
