@@ -46,9 +46,12 @@ class ColumnWalker(wiring.Component):
         piece = Signal(len(self.tile.wf))  # b
         lane = Signal(bits_for(len(self.lanes)))
         last_lane = lane == len(self.lanes) - 1
+        # The tile holds still, so that this need not be part of the path to the addresses.
+        final_piece, final_row = Signal.like(piece), Signal.like(self.row)
+        m.d.sync += [final_piece.eq(self.tile.wf - 1), final_row.eq(self.tile.we - 1)]
         m.d.comb += [
-            self.last_piece.eq(piece + 1 == self.tile.wf),
-            self.last_row.eq(self.row + 1 == self.tile.we),
+            self.last_piece.eq(piece == final_piece),
+            self.last_row.eq(self.row == final_row),
             self.step.eq(~self.ready & ~self.busy),
         ]
         with m.If(self.start):

@@ -63,7 +63,10 @@ def group_width(config: Config) -> int:
 
 
 class DrainOrder(wiring.Component):
-    """Counts in the order above: `restart` goes to the first psum, `advance` to the next one."""
+    """Counts in the order above: `restart` goes to the first psum, `advance` to the next one.
+
+    The tile must be there a cycle before the first `advance`, and hold still.
+    """
 
     def __init__(self, config: Config):
         self.config = config
@@ -86,13 +89,20 @@ class DrainOrder(wiring.Component):
         m = Module()
         tile = self.tile
         position = Signal(position_width(self.config))
-        last_group = (tile.columns - 1)[: len(tile.columns)] >> exact_log2(self.config.ppu.lanes)
+        final_channel = Signal.like(self.channel)
+        final_position = Signal.like(position)
+        final_group = Signal.like(self.group)
+        m.d.sync += [
+            final_channel.eq(tile.p - 1),
+            final_position.eq(tile.steps - 1),
+            final_group.eq((tile.columns - 1) >> exact_log2(self.config.ppu.lanes)),
+        ]
         m.d.comb += [
             self.next_channel.eq(self.channel + 1),
             self.next_position.eq(position + 1),
-            self.last_channel.eq(self.next_channel == tile.p),
-            self.last_of_group.eq(self.last_channel & (self.next_position == tile.steps)),
-            self.last.eq(self.last_of_group & (self.group == last_group)),
+            self.last_channel.eq(self.channel == final_channel),
+            self.last_of_group.eq(self.last_channel & (position == final_position)),
+            self.last.eq(self.last_of_group & (self.group == final_group)),
         ]
         with m.If(self.restart):
             m.d.sync += [self.group.eq(0), position.eq(0), self.channel.eq(0)]
