@@ -4,11 +4,12 @@ out.
 """
 
 import random
+from pathlib import Path
 
 import pytest
 
 from eyas.command import Dialect
-from eyas.config import Array, Config, Glb, Memory, Ppu, Spad
+from eyas.config import Array, Config, Glb, Memory
 from eyas.registers import Counter
 from eyas.sim.layer_cases import LayerShape
 from eyas.sim.layer_run import LayerRunner
@@ -16,9 +17,7 @@ from eyas.sim.simulator import MemoryTiming
 
 CONFIGS = {
     "1x1": Config("one", Array(1, 1), Glb(8, 4), memory=Memory(bus_bytes=8)),
-    "3x5": Config(
-        "three-by-five", Array(3, 5), Glb(8, 8, 2), Spad(filters=64, memory="lut"), ppu=Ppu(2)
-    ),
+    "3x5": Config.load(Path(__file__).parent / "three-by-five.toml"),
     "4x4": Config.load("tiny4x4"),
     "8x8": Config.load("edge8x8"),
     "12x14": Config.load("eyeriss168"),
