@@ -100,7 +100,7 @@ class Tracker:
     ) -> None:
         """Appends a command; it touches nothing but these areas."""
         index = len(self.commands)
-        needs = dict.fromkeys(ENGINES, -1)
+        needs: dict[Engine, int] = {engine: -1 for engine in ENGINES}
         for area in reads:
             writers = self._words[area.place]
             self._need(needs, int(writers.view(writers.writer, area).max(initial=-1)))

@@ -177,7 +177,7 @@ def _program_tensors(graph: Graph, addresses: dict[str, int]) -> dict[str, Progr
     for name, address in addresses.items():
         tensor = graph.tensors[name]
         out[name] = ProgramTensor(
-            name, address, tuple(tensor.shape), float(tensor.scale), int(tensor.zero_point)
+            name, address, tensor.shape, float(tensor.scale), int(tensor.zero_point)
         )
     return out
 
