@@ -16,7 +16,7 @@ import numpy as np
 
 
 def encode_scale(scale: float) -> tuple[int, int]:
-    """(multiplier, shift) of a positive normal float32 scale, ONNX dialect; exact.
+    """(multiplier, shift) of a positive normal float32 scale, ONNX dialect; gives exact results.
 
     Raises ValueError where float32 cannot hold the scale as a normal number.
     """
@@ -24,7 +24,8 @@ def encode_scale(scale: float) -> tuple[int, int]:
     if not (math.isfinite(value) and value >= 2.0**-126):
         raise ValueError(f"scale {scale} is not a positive normal float32")
     significand, exponent = math.frexp(value)  # 0.5 <= significand < 1
-    return int(significand * (1 << 24)), exponent - 24
+    # Below int8's range every product rounds to zero, as it does at -128.
+    return int(significand * (1 << 24)), max(exponent - 24, -128)
 
 
 def quantize_multiplier(scale: float) -> tuple[int, int]:
