@@ -22,8 +22,10 @@ SLOT_OVERHEAD = 26
 """Cycles from a free slot until the first filters of the next segment come, and back."""
 TILE_OVERHEAD = 60
 """Cycles from a tile's last psum to its STORE, and from its end to the COMPUTE that waits."""
-USE_WEIGHT = 0.01
-"""Of two mappings, how many cycles more one may take if it keeps ports free in others."""
+PORT_WEIGHT = 0.01
+MEMORY_WEIGHT = 0.04
+"""Of two mappings, how many cycles more one may take for each that it saves the GLB's ports, or
+memory: they cost energy, and leave no room for what the closed forms do not know."""
 COMMAND_CYCLES = 4
 """Cycles of memory that a command's fetch and its start take."""
 
@@ -42,7 +44,7 @@ class Estimate:
     @property
     def score(self) -> float:
         """What the mapper minimises: cycles, and a little of what else a mapping uses."""
-        return self.cycles + USE_WEIGHT * (self.port_cycles + self.memory_cycles)
+        return self.cycles + PORT_WEIGHT * self.port_cycles + MEMORY_WEIGHT * self.memory_cycles
 
 
 def estimate(sizes: Sizes, config: Config) -> Estimate:

@@ -170,15 +170,18 @@ def _resident(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mappi
         elif block_rows * block_cols > 1 and sizes.group_words <= config.glb.filter_words:
             filters = "group"
         blocked = replace(base, block_rows=block_rows, block_cols=block_cols, filters=filters)
-        resident = replace(blocked, ifmaps="block", odd_pitch=config.glb.ifmap_ports == 2)
+        resident = _spread(shape, config, replace(blocked, ifmaps="block"))
         fits = _fits(shape, config, resident)
-        if not fits and resident.odd_pitch:
-            resident = replace(resident, odd_pitch=False)
-            fits = _fits(shape, config, resident)
         if fits:
             yield from _buffered(shape, config, resident)
         if not (fits and whole) and (block_rows * block_cols == 1 or filters == "group"):
-            yield from _buffered(shape, config, blocked)
+            yield from _buffered(shape, config, _spread(shape, config, blocked))
+
+
+def _spread(shape: ConvShape, config: Config, mapping: Mapping) -> Mapping:
+    """With odd pitches, if there are two banks to spread ifmaps over and room for it."""
+    odd = replace(mapping, odd_pitch=True)
+    return odd if config.glb.ifmap_ports == 2 and _fits(shape, config, odd) else mapping
 
 
 def _buffered(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mapping]:

@@ -28,7 +28,7 @@ import numpy as np
 from eyas.command import RUNS, TOKEN_LIMIT, Command, Engine, Opcode, Space
 from eyas.errors import ConfigError
 
-ENGINES = (Engine.LOAD, Engine.COMPUTE, Engine.STORE)
+ENGINES: tuple[Engine, ...] = (Engine.LOAD, Engine.COMPUTE, Engine.STORE)
 WINDOW = 24
 """Commands of an engine: more than its queue, and what loads run ahead, usually hold."""
 
@@ -100,7 +100,7 @@ class Tracker:
     ) -> None:
         """Appends a command; it touches nothing but these areas."""
         index = len(self.commands)
-        needs: dict[Engine, int] = {engine: -1 for engine in ENGINES}
+        needs: dict[Engine, int] = dict.fromkeys(ENGINES, -1)
         for area in reads:
             writers = self._words[area.place]
             self._need(needs, int(writers.view(writers.writer, area).max(initial=-1)))
