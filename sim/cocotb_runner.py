@@ -35,6 +35,10 @@ AMARANTH_WAIVERS = tuple(f"-Wno-{name}" for name in WAIVED)
 PLAIN_WAIVERS = ("-Wno-SYMRSVDWORD",)  # the port `interrupt` is a word that some C++ headers use
 
 
+OPTIMISATION = "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+"""Compiling takes longer than any bench runs, and Python takes most of its time."""
+
+
 class BenchFailure(AssertionError):
     """A cocotb test that failed."""
 
@@ -115,7 +119,8 @@ class _Bench:
 
         identity = (cocotb.__version__, self.verilator.version, self.verilator.compiler)
         parameters = json.dumps(self.parameters, default=str)
-        key = content_key([*identity, self.top_name, parameters, *self.build_args, self.verilog])
+        flags = [*self.build_args, OPTIMISATION]
+        key = content_key([*identity, self.top_name, parameters, *flags, self.verilog])
         return cached("bench", key, self._compile)
 
     def _compile(self, folder: Path) -> None:
@@ -177,6 +182,7 @@ def _environment(verilator: Verilator) -> Iterator[None]:
     """cocotb's runner looks for Verilator in this process's own environment."""
     before = dict(os.environ)
     os.environ.update(verilator.env)
+    os.environ["MAKEFLAGS"] = f"{verilator.env.get('MAKEFLAGS', '')} {OPTIMISATION}"
     # Its own switches would change what is built behind the cache's back.
     for name in ("WAVES", "GUI", "COCOTB_TEST_FILTER", "MAKELEVEL", "MFLAGS"):
         os.environ.pop(name, None)
