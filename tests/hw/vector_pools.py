@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from eyas.command import VectorOp
 from eyas.config import Config
 
 CONFIG = Config.load("tiny4x4")
@@ -38,16 +39,31 @@ class Pool:
         row_by_row = [len(list(self.inputs(e, f))) for e in range(height) for f in range(width)]
         return row_by_row * blocks
 
+    def reads(self, block, e, f):
+        """GLB addresses of a window's inputs."""
+        tile = self.tile
+        base = tile["in_base"] + block * tile["in_plane"]
+        return [(base + dy * tile["in_pitch"] + dx) % WORDS for dy, dx in self.inputs(e, f)]
+
+    def write(self, block, e, f):
+        """GLB address of a window's result."""
+        tile = self.tile
+        row = tile["out_base"] + block * tile["out_plane"] + e * tile["out_pitch"]
+        return (row + f) % WORDS
+
+    def overlaps(self):
+        """Whether a result takes an input's place: what is read then depends on the time."""
+        windows = list(np.ndindex(self.shape))
+        read = {address for window in windows for address in self.reads(*window)}
+        return any(self.write(*window) in read for window in windows)
+
 
 def ref_pool(pool):
     """The GLB after the command."""
-    glb, tile = pool.glb.copy(), pool.tile
-    for block, e, f in np.ndindex(pool.shape):
-        base = tile["in_base"] + block * tile["in_plane"]
-        reads = [(base + dy * tile["in_pitch"] + dx) % WORDS for dy, dx in pool.inputs(e, f)]
-        result = pool.glb[reads].max(axis=0) if reads else np.full(8, -128, np.int8)
-        out = tile["out_base"] + block * tile["out_plane"] + e * tile["out_pitch"] + f
-        glb[out % WORDS] = result
+    glb = pool.glb.copy()
+    for window in np.ndindex(pool.shape):
+        reads = pool.reads(*window)
+        glb[pool.write(*window)] = pool.glb[reads].max(axis=0) if reads else -128
     return glb
 
 
@@ -74,6 +90,7 @@ def make_pool(rng, *, window, stride, padding, size, blocks=1, pitches=(0, 0)):
         "out_plane": out_height * out_pitch,
     }
     window = {
+        "op": VectorOp.MAX_POOL,
         "rows": rows,
         "taps": taps,
         "stride_y": stride[0],
@@ -105,4 +122,4 @@ def random_pool(rng):
     )
     if rng.random() < 0.3:  # a tile in the middle of a fmap, or in nothing but padding
         pool.tile["y0"], pool.tile["x0"] = rng.randint(-8, 8), rng.randint(-8, 8)
-    return pool
+    return random_pool(rng) if pool.overlaps() else pool
