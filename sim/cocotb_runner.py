@@ -35,7 +35,7 @@ AMARANTH_WAIVERS = tuple(f"-Wno-{name}" for name in WAIVED)
 PLAIN_WAIVERS = ("-Wno-SYMRSVDWORD",)  # the port `interrupt` is a word that some C++ headers use
 
 
-OPTIMISATION = "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-O1"
+OPTIMISATION = "OPT_FAST=-O0 OPT_SLOW=-O0 OPT_GLOBAL=-Os"
 """Compiling takes longer than any bench runs, and Python takes most of its time."""
 
 

@@ -72,7 +72,7 @@ class MemoryModel {
     uint64_t write_bytes = 0;      // in write data beats, whatever their strobes
     uint64_t strobed_bytes = 0;    // written into memory
     uint64_t errors = 0;           // bursts outside of the memory
-    uint64_t error_address = 0;    // of the first of them
+    uint64_t error_address = 0;    // of the last of them
 
     MemoryModel(uint8_t *memory, uint64_t size, unsigned bus_bytes, const MemorySettings &settings)
         : memory_(memory), size_(size), bus_bytes_(bus_bytes), settings_(settings),
@@ -183,7 +183,8 @@ class MemoryModel {
             violate("burst at 0x%llx of %llu bytes crosses a 4 KiB boundary", address, bytes);
         if (address < settings_.base || burst.address + bytes > size_) {
             burst.response = DECERR;
-            if (!errors++) error_address = address;
+            ++errors;
+            error_address = address;
         }
         burst.data.assign(bytes, 0);
         return burst;

@@ -75,6 +75,9 @@ class RunResult:
     """That the memory delivered, to hold against MEMORY_READ_BYTES."""
     write_bytes: int
     """In write data beats, whatever their strobes."""
+    error_address: int | None = None
+    """Of the last access outside of the memory, if there was one; the memory answers it with an
+    error."""
 
     @property
     def cycles_per_second(self) -> float:
@@ -218,6 +221,7 @@ class Simulator:
             seconds=seconds,
             read_bytes=after.read_bytes - before.read_bytes,
             write_bytes=after.write_bytes - before.write_bytes,
+            error_address=after.error_address if after.errors > before.errors else None,
         )
 
     def _run_to_interrupt(

@@ -76,13 +76,13 @@ def test_counters_go_on_without_the_clear_bit(simulator):
 
 
 def test_faults_are_in_the_result(simulator):
-    assert start(simulator, [load(0x20000, 0, 4), END]).fault == Fault.MEMORY_READ
-    assert start(simulator, [load(0x2000, 0, 4), store(0x20000, 0, 4), END]).fault == (
-        Fault.MEMORY_WRITE
-    )
+    read = start(simulator, [load(0x20000, 0, 4), END])
+    assert (read.fault, read.error_address) == (Fault.MEMORY_READ, 0x20000)
+    written = start(simulator, [load(0x2000, 0, 4), store(0x30000, 0, 4), END])
+    assert (written.fault, written.error_address) == (Fault.MEMORY_WRITE, 0x30000)
     assert simulator.state.errors == 2
-    assert simulator.state.error_address == 0x20000
-    assert start(simulator, COPY).fault == Fault.NONE
+    fine = start(simulator, COPY)
+    assert (fine.fault, fine.error_address) == (Fault.NONE, None)
 
 
 def test_hang_says_what_it_knows(simulator):
