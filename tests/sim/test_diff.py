@@ -16,9 +16,9 @@ from eyas.sim.diff import (
     diff_program,
     first_difference,
     ignored_words,
-    tensor_position,
 )
 from eyas.sim.diff_machines import InterpreterMachine
+from eyas.sim.difference import tensor_position
 from eyas.sim.layer_cases import LayerShape, layer_graph, layer_input
 from eyas.sim.locate import MEMORY
 from eyas.sim.simulator import Simulator

@@ -142,7 +142,7 @@ def test_no_answer_at_all(simulator):
 
 
 def test_other_hardware(monkeypatch):
-    monkeypatch.setattr("eyas.sim.simulator.MAGIC", 0x12345678)
+    monkeypatch.setattr("eyas.sim.rtl_device.MAGIC", 0x12345678)
     with pytest.raises(LinkError, match="MAGIC"):
         Simulator(CONFIG, VERILOG)
 
