@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from eyas.compiler.conv_shape import (
-    MIN_PSUMS,
     ConvShape,
     ceil_div,
     position_beats,
     position_words,
 )
 from eyas.compiler.pass_cost import PASS_OVERHEAD
-from eyas.config import WORD_BYTES, WORD_LANES, Config
+from eyas.config import MIN_PSUMS, WORD_BYTES, WORD_LANES, Config
 from eyas.layout import channel_blocks
 
 STEP_DIVISORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 2048)

@@ -12,9 +12,6 @@ from eyas.compiler.ir import Convolution
 from eyas.config import BEAT_LANES, WORD_LANES
 from eyas.errors import ModelError
 
-MIN_PSUMS = 3
-"""The PE's psum latency: a psum is read again this many micro-cycles later at the earliest."""
-
 
 def ceil_div(value: int, by: int) -> int:
     """Quotient, rounded up."""

@@ -4,9 +4,8 @@ The limits are those of docs/architecture.md ("COMPUTE"), the widths of command 
 """
 
 from eyas.command import DRAIN, TILE, UNIT, WALK, Block
-from eyas.compiler.conv_shape import MIN_PSUMS
 from eyas.compiler.mapping import Sizes
-from eyas.config import BEAT_LANES, WORD_LANES, Config
+from eyas.config import BEAT_LANES, MIN_PSUMS, WORD_LANES, Config
 from eyas.errors import ConfigError
 
 COORDINATE_LIMIT = 4095

@@ -29,6 +29,10 @@ WORD_BYTES = 8
 BEAT_LANES = 4
 """int8 lanes that an X-bus moves in a cycle."""
 
+MIN_PSUMS = 3
+"""Fewest psums of a step: a PE writes a psum two stages after it has read it, so another
+micro-cycle may read it again only three later."""
+
 MEMORY_STYLES = ("lut", "block", "macro")
 
 

@@ -15,9 +15,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from eyas.config import Config
-from eyas.hw.interfaces import GlbRead
+from eyas.hw.interfaces import PSUM_WIDTH, GlbRead
 from eyas.hw.pe_array import PEArray
-from eyas.hw.psum_banks import PSUM_WIDTH, PsumBanks
+from eyas.hw.psum_banks import PsumBanks
 from eyas.hw.row_controller import RowController
 from eyas.hw.shared_modules import add_shared
 from eyas.hw.step_gate import StepGate, item_layout

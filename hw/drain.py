@@ -19,12 +19,13 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from eyas.config import Config
+from eyas.hw.delay import delayed
 from eyas.hw.drain_descriptor import drain_descriptor_layout
-from eyas.hw.interfaces import PARAM_LAYOUT, GlbRead, GlbWrite
+from eyas.hw.interfaces import PARAM_LAYOUT, PSUM_WIDTH, GlbRead, GlbWrite
 from eyas.hw.memories import SpadMemory
 from eyas.hw.ofmap_writer import OfmapWriter
 from eyas.hw.param_fetch import ParamFetch
-from eyas.hw.ppu_lane import PSUM_WIDTH, PPULane, delayed
+from eyas.hw.ppu_lane import PPULane
 from eyas.hw.psum_reader import PsumReader
 from eyas.hw.shared_modules import add_shared
 from eyas.hw.stream_register import StreamRegister

@@ -14,11 +14,8 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
 from eyas.command import TILE
-from eyas.config import Config, bits_for
+from eyas.config import MIN_PSUMS, Config, bits_for
 from eyas.hw.ppu_lane import PPUConstants
-
-LEAST_PSUMS = 3
-"""A step leaves no fewer psums in a PE: the latency of its accumulation."""
 
 
 def drain_descriptor_layout(config: Config) -> data.StructLayout:
@@ -49,7 +46,7 @@ def drain_descriptor_layout(config: Config) -> data.StructLayout:
 
 def position_width(config: Config) -> int:
     """Bits of a number of steps. All of them set is more steps than a psum memory holds."""
-    return (config.psum_bank.depth // LEAST_PSUMS).bit_length()
+    return (config.psum_bank.depth // MIN_PSUMS).bit_length()
 
 
 def channel_width(config: Config) -> int:

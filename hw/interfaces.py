@@ -13,6 +13,8 @@ GLB_READ_LATENCY = 2
 """Cycles from the transfer of a read request to `valid` with its data."""
 
 WORD_WIDTH = WORD_BYTES * 8
+PSUM_WIDTH = 32
+"""Of psum banks and PPU; PEs chain narrower ones."""
 
 GlbRead = Signature(
     {

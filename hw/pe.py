@@ -13,7 +13,8 @@ What a micro-cycle does, and when, counted from A0, in which its addresses are i
 previous step, and the row below takes it as its starting value in that same cycle. An inactive PE
 multiplies by zero, so that it passes on what it is given.
 
-The next micro-cycle that reads the same psum must come at least 3 later: 3 psums a step or more.
+The next micro-cycle that reads the same psum must come at least three later: a step has at least
+`MIN_PSUMS` psums.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
@@ -26,8 +27,6 @@ from eyas.hw.memories import SpadMemory
 PSUM_READ_STAGE = 2
 SUM_STAGE = 3
 PSUM_WRITE_STAGE = 4
-MIN_PSUMS = 3
-"""Fewest psums a step: psums written at A4 are read again at A2 of a later micro-cycle."""
 
 
 class PE(wiring.Component):

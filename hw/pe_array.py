@@ -16,20 +16,12 @@ from amaranth.lib.wiring import In, Out
 
 from eyas.config import Config, bits_for
 from eyas.hw.array_layouts import micro_cycle_layout, row_step_layout, x_bus_layout
+from eyas.hw.delay import delayed
 from eyas.hw.filter_spads import FilterSpads
 from eyas.hw.pe import PE, PSUM_READ_STAGE, PSUM_WRITE_STAGE, SUM_STAGE
 from eyas.hw.shared_modules import add_shared
 
 LANE_BITS = 2
-
-
-def delayed(m: Module, value, cycles: int, name: str):
-    """`value` as it was `cycles` cycles ago."""
-    for cycle in range(cycles):
-        register = Signal.like(value, name=f"{name}_{cycle + 1}")
-        m.d.sync += register.eq(value)
-        value = register
-    return value
 
 
 class PEArray(wiring.Component):

@@ -28,13 +28,13 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from eyas.config import Config
-from eyas.hw.interfaces import PARAM_LAYOUT
+from eyas.hw.delay import delayed
+from eyas.hw.interfaces import PARAM_LAYOUT, PSUM_WIDTH
 from eyas.hw.memories import SpadMemory
 
 STAGES = 16
 """Without the table."""
 TABLE_ENTRIES = 256
-PSUM_WIDTH = 32
 FLOAT_EXCESS = 7
 """Bits of a normalised v below the sign and 24 more, of which the first is its leading digit."""
 LIMB = 17
@@ -227,12 +227,3 @@ def registered(m: Module, value, name: str) -> Signal:
     register = Signal.like(value, name=name)
     m.d.sync += register.eq(value)
     return register
-
-
-def delayed(m: Module, value, cycles: int, name: str):
-    """`value` as it was `cycles` cycles ago."""
-    for cycle in range(cycles):
-        register = Signal.like(value, name=f"{name}_{cycle + 1}")
-        m.d.sync += register.eq(value)
-        value = register
-    return value

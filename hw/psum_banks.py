@@ -14,12 +14,11 @@ from amaranth.lib.wiring import In, Out
 
 from eyas.config import Config
 from eyas.hw.array_layouts import emission_layout
+from eyas.hw.delay import delayed
+from eyas.hw.interfaces import PSUM_WIDTH
 from eyas.hw.memories import SpadMemory
 from eyas.hw.pe import PSUM_READ_STAGE, PSUM_WRITE_STAGE, SUM_STAGE
-from eyas.hw.pe_array import delayed
 from eyas.hw.shared_modules import add_shared
-
-PSUM_WIDTH = 32
 
 
 class PsumBanks(wiring.Component):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from eyas.config import BEAT_LANES, WORD_LANES, Config
+from eyas.config import BEAT_LANES, MIN_PSUMS, WORD_LANES, Config
 from eyas.errors import ConfigError
 
 COORDINATE_LIMIT = 1 << 12
@@ -72,7 +72,7 @@ class Segment:
     def _check_sizes(self, config: Config) -> None:
         spad, rows = config.spad, min(self.units, config.array.rows)
         chain = rows * self.taps * (1 if self.depthwise else self.q)
-        _at_least("psums", self.psums, 3)
+        _at_least("psums", self.psums, MIN_PSUMS)
         _at_most("psums", self.psums, spad.psums, "spad.psums")
         _at_most("filters", self.filters, spad.filters, "spad.filters")
         _at_most("span * beats", self.span * self.beats, spad.ifmap_beats, "beats of the ring")
