@@ -109,7 +109,8 @@ def random_choices(config: Config, rng: np.random.Generator) -> dict:
         f = make_segment(config, **c)
         lanes = c["lane0"] + q * c["channel_chunks"] + 4
         fits = (
-            f["columns"] <= config.array.cols
+            (c["pad_value"] or meets_ifmap(f))  # all psums would be zero
+            and f["columns"] <= config.array.cols
             and f["filters"] <= config.spad.filters
             and f["span"] * f["beats"] <= config.spad.ifmap_beats
             and f["psums"] <= config.spad.psums
@@ -120,6 +121,18 @@ def random_choices(config: Config, rng: np.random.Generator) -> dict:
         )
         if fits:
             return c
+
+
+def meets_ifmap(f: dict[str, int]) -> bool:
+    """Whether any tap lies inside of the ifmap; some tiles are padding alone."""
+    y = [f["y0"] + i * f["dilation"] for i in range(f["unit_rows"])]
+    x = [f["x0"] + t * f["dilation"] for t in range(f["taps"] * f["tap_chunks"])]
+    stride_x = f["advance"] + f["position_gap"]
+    ys = [row + a * f["stride_y"] for row in y for a in range(f["we"])]
+    xs = [column + n * stride_x for column in x for n in range(f["wf"] * f["steps"])]
+    return any(0 <= n < f["ifmap_height"] for n in ys) and any(
+        0 <= n < f["ifmap_width"] for n in xs
+    )
 
 
 def reference_psums(config: Config, f: dict[str, int], fmaps, filters, old=None) -> np.ndarray:
