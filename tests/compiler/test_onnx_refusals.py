@@ -117,7 +117,7 @@ def wide_sums():
 
 def tiny_scale():
     builder = small()
-    w, _ = builder.filters((4, 4, 3, 3), 0, scale=np.full(4, 1e-36, np.float32))
+    w, _ = builder.filters((4, 4, 3, 3), 0, scale=np.full(4, 1e-37, np.float32))
     builder.quantize(builder.node("Conv", [builder.dequantize(), w]), 1.0)
     return builder.build()
 
