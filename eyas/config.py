@@ -134,16 +134,23 @@ class Noc:
 
 @dataclass(frozen=True)
 class Glb:
-    """The global buffer: fmaps in `ifmap_ports` word-interleaved banks, filters in their own."""
+    """The global buffer: word-interleaved banks for fmaps, others for filters.
+
+    Each bank reads a word a cycle. Of filters, a row takes a word in eight cycles.
+    """
 
     fmap_kib: int
     filter_kib: int
     ifmap_ports: int = 1
+    """Banks of fmaps."""
+    filter_ports: int = 1
+    """Banks of filters and parameters."""
 
     def __post_init__(self) -> None:
         _check_int("glb.fmap_kib", self.fmap_kib, 1, 512)
         _check_int("glb.filter_kib", self.filter_kib, 1, 512)
-        _check_choice("glb.ifmap_ports", self.ifmap_ports, 1, 2)
+        _check_choice("glb.ifmap_ports", self.ifmap_ports, 1, 2, 4)
+        _check_choice("glb.filter_ports", self.filter_ports, 1, 2, 4)
 
     @property
     def fmap_words(self) -> int:
@@ -152,6 +159,18 @@ class Glb:
     @property
     def filter_words(self) -> int:
         return self.filter_kib * 1024 // WORD_BYTES
+
+    @property
+    def fmap_banks(self) -> tuple[str, ...]:
+        """Names of the fmap memories: word a is entry a // n of memory a % n."""
+        return tuple(f"fmap{number}" for number in range(self.ifmap_ports))
+
+    @property
+    def filter_banks(self) -> tuple[str, ...]:
+        """Names of the filter memories, interleaved likewise."""
+        if self.filter_ports == 1:
+            return ("filters",)
+        return tuple(f"filters{number}" for number in range(self.filter_ports))
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ FAST = "-O3 -fPIC"
 SLOW = "-O0 -fPIC"
 """Compiler flags of what runs once, and of Verilator's own library."""
 
-BANKS = ("fmap0", "fmap1", "filters")
-"""GLB memories, by the number that eyas_bank takes."""
+BANKS = (*(f"fmap{n}" for n in range(4)), "filters", *(f"filters{n}" for n in range(4)))
+"""All names that GLB memories can have (eyas/config.py), by the number that eyas_bank takes."""
 
 
 class MemorySettings(ctypes.Structure):

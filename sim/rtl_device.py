@@ -150,9 +150,9 @@ class RtlDevice:
     def _banks(self, space: Space) -> list[np.ndarray]:
         """Memories of a space; word a is entry a // n of memory a % n."""
         if space == Space.FILTER:
-            return [self._bank("filters")]
+            return [self._bank(name) for name in self.config.glb.filter_banks]
         if space == Space.FMAP:
-            return [self._bank(f"fmap{n}") for n in range(self.config.glb.ifmap_ports)]
+            return [self._bank(name) for name in self.config.glb.fmap_banks]
         raise ValueError(f"{space!r} is no memory of the GLB")
 
     def read_glb(self, space: Space) -> np.ndarray:

@@ -131,43 +131,60 @@ async def random_requests(dut, name):
     filter_writes = [f"{name}__filter_write"]
     spaces = [
         Space(fmap_reads, fmap_writes, rng, words=glb.fmap_words, banks=glb.ifmap_ports),
-        Space(filter_reads, filter_writes, rng, words=glb.filter_words, banks=1),
+        Space(filter_reads, filter_writes, rng, words=glb.filter_words, banks=glb.filter_ports),
     ]
     await play(dut, spaces, lambda: spaces[0].cycle == MOODS * CYCLES)
 
 
-class TwoWordsACycle:
-    """Two clients write and then read words of different banks, in every cycle."""
+class AllBanksEveryCycle:
+    """As many clients as banks read words of different banks, in every cycle.
 
-    def __init__(self, name, count):
-        self.names = [f"{name}__fmap_{kind}__{n}" for kind in ("write", "read") for n in range(2)]
-        self.count, self.cycle = count, 0
-        self.samples = [f"{name}__request__ready" for name in self.names]
-        self.samples += [f"{name}__{part}" for name in self.names[2:] for part in ("valid", "data")]
+    The clients of the fmaps have written them before, likewise; those of the filters find zeros.
+    """
+
+    def __init__(self, name, space, banks, count):
+        self.count, self.banks, self.cycle = count, banks, 0
+        self.filters = space == "filter"
+        self.reads = [f"{name}__{space}_read__{n}" for n in range(banks)]
+        self.writes = [f"{name}__{space}_write__{n}" for n in range(banks)]
+        if self.filters:
+            self.writes = []
+        self.names = [*self.writes, *self.reads]
+        self.answers = [f"{name}__{part}" for name in self.reads for part in ("valid", "data")]
+        self.samples = [f"{name}__request__ready" for name in self.names] + self.answers
+
+    @property
+    def asking(self):
+        return self.writes if self.cycle < self.count else self.reads
 
     def drive(self):
-        writes, address = self.cycle < self.count, self.cycle % self.count
+        group = self.cycle % self.count
         driven = {f"{name}__request__valid": 0 for name in self.names}
-        for lane, name in enumerate(self.names[:2] if writes else self.names[2:]):
-            payload = 2 * address + 1 - lane
-            if writes:
-                access = Access(2 * address + lane, address, 0xFF)
+        for lane, name in enumerate(self.asking):
+            # Each reads what another wrote: the lanes turn by one from group to group.
+            payload = self.banks * group + (lane + group) % self.banks
+            if name in self.writes:
+                access = Access(self.banks * group + lane, group, 0xFF)
                 payload = GlbWriteRequest.const(vars(access)).as_bits()
             driven |= {f"{name}__request__valid": 1, f"{name}__request__payload": payload}
         return driven
 
     def observe(self, seen):
-        answers = [seen[name] for name in self.samples[4:]]
-        for name in self.names[:2] if self.cycle < self.count else self.names[2:]:
-            assert seen[f"{name}__request__ready"]
-        word = self.cycle - self.count - GLB_READ_LATENCY
-        if word >= 0:
-            assert answers == [1, word] * 2
+        for name in self.asking:
+            assert seen[f"{name}__request__ready"], f"{name}, cycle {self.cycle}"
+        group = self.cycle - self.count - GLB_READ_LATENCY
+        if group >= 0:
+            valid, data = ([seen[n] for n in self.answers[part::2]] for part in (0, 1))
+            assert valid == [1] * self.banks
+            assert self.filters or data == [group] * self.banks
         self.cycle += 1
 
 
 # After random_requests, whose model begins with the memory's zeros.
 @cocotb.test
-async def two_banks_move_two_words_a_cycle(dut):
-    agent = TwoWordsACycle("two_banks", 20)
+@cocotb.parametrize(
+    which=[("two_banks", "fmap", 2), ("four_banks", "fmap", 4), ("four_banks", "filter", 4)]
+)
+async def every_bank_moves_a_word_a_cycle(dut, which):
+    agent = AllBanksEveryCycle(*which, count=20)
     await play(dut, [agent], lambda: agent.cycle == 2 * agent.count)

@@ -31,19 +31,20 @@ class SideBySide(wiring.Component):
 
 
 def cases():
-    """(fmap readers, fmap writers, filter readers), (fmap KiB, filter KiB, banks) by name."""
+    """By name: fmap readers, fmap writers, filter readers; KiB and banks of fmaps, of filters."""
     return {
-        "smallest": ((1, 1, 1), (2, 1, 1)),
-        "one_bank": ((6, 3, 5), (4, 1, 1)),
-        "two_banks": ((6, 3, 5), (4, 1, 2)),
-        "odd_depth": ((3, 2, 2), (3, 1, 2)),
+        "smallest": ((1, 1, 1), (2, 1), (1, 1)),
+        "one_bank": ((6, 3, 5), (4, 1), (1, 2)),
+        "two_banks": ((6, 3, 5), (4, 2), (1, 1)),
+        "four_banks": ((9, 5, 7), (4, 4), (1, 4)),
+        "odd_depth": ((3, 2, 2), (3, 2), (3, 2)),
     }
 
 
 def test_glb():
     glbs, env = {}, {}
-    for name, (ports, (fmap_kib, filter_kib, banks)) in cases().items():
-        glb = GlbConfig(fmap_kib=fmap_kib, filter_kib=filter_kib, ifmap_ports=banks)
+    for name, (ports, fmaps, filters) in cases().items():
+        glb = GlbConfig(fmaps[0], filters[0], ifmap_ports=fmaps[1], filter_ports=filters[1])
         config = replace(BASE, glb=glb)
         readers, writers, filter_readers = ports
         glbs[name] = Glb(

@@ -19,6 +19,7 @@ from eyas.sim.lint import lint
 
 TINY = Config.load("tiny4x4")
 TWO_PORTS = replace(TINY, glb=replace(TINY.glb, ifmap_ports=2))
+MORE_PORTS = replace(TINY, glb=replace(TINY.glb, ifmap_ports=4, filter_ports=2))
 
 
 def make_glb(config):
@@ -29,6 +30,7 @@ def component_cases():
     return [
         pytest.param(lambda: make_glb(TINY), id="glb"),
         pytest.param(lambda: make_glb(TWO_PORTS), id="glb-two-ports"),
+        pytest.param(lambda: make_glb(MORE_PORTS), id="glb-more-ports"),
         pytest.param(lambda: VectorUnit(TINY), id="vector-unit"),
     ]
 
@@ -64,12 +66,20 @@ def test_presets_are_clean(name):
     check_verilog(verilog, TOP_NAME)
 
 
-def test_glb_words_are_where_tools_look():
-    verilog = verilog_of(make_glb(TWO_PORTS), "eyas__glb")
-    words = TWO_PORTS.glb.fmap_words // 2
-    for name in ("fmap0", "fmap1", "filters"):
+# A KiB is 128 words; tiny4x4 has 8 KiB for fmaps and 4 for filters.
+@pytest.mark.parametrize(
+    "config, banks",
+    [
+        (TWO_PORTS, {"fmap0": 512, "fmap1": 512, "filters": 512}),
+        (MORE_PORTS, {f"fmap{n}": 256 for n in range(4)} | {"filters0": 256, "filters1": 256}),
+    ],
+    ids=["two-ports", "more-ports"],
+)
+def test_glb_words_are_where_tools_look(config, banks):
+    verilog = verilog_of(make_glb(config), "eyas__glb")
+    assert {*config.glb.fmap_banks, *config.glb.filter_banks} == set(banks)
+    for name, depth in banks.items():
         body = verilog.split(f"\nmodule eyas__glb__{name} ")[1].split("endmodule")[0]
-        depth = TWO_PORTS.glb.filter_words if name == "filters" else words
         assert f"reg [63:0] words [{depth - 1}:0];" in body
         assert f"words_index < {depth};" in body, "the initial zeros are one loop"
 
