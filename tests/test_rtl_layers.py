@@ -16,7 +16,9 @@ from eyas.sim.layer_run import LayerRunner
 from eyas.sim.simulator import MemoryTiming
 
 CONFIGS = {
-    "1x1": Config("one", Array(1, 1), Glb(8, 4), memory=Memory(bus_bytes=8)),
+    "1x1": Config(
+        "one", Array(1, 1), Glb(8, 4, ifmap_ports=4, filter_ports=2), memory=Memory(bus_bytes=8)
+    ),
     "3x5": Config.load(Path(__file__).parent / "three-by-five.toml"),
     "4x4": Config.load("tiny4x4"),
     "8x8": Config.load("edge8x8"),

@@ -68,7 +68,7 @@ def test_presets_are_clean(name):
 
 # A KiB is 128 words; tiny4x4 has 8 KiB for fmaps and 4 for filters.
 @pytest.mark.parametrize(
-    "config, banks",
+    ("config", "banks"),
     [
         (TWO_PORTS, {"fmap0": 512, "fmap1": 512, "filters": 512}),
         (MORE_PORTS, {f"fmap{n}": 256 for n in range(4)} | {"filters0": 256, "filters1": 256}),
