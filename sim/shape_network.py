@@ -151,4 +151,4 @@ class ShapeNetwork:
 
 
 def _sides(padding: Padding) -> tuple[int, int, int, int]:
-    return padding if isinstance(padding, tuple) else (padding,) * 4
+    return padding if isinstance(padding, tuple) else (padding, padding, padding, padding)
