@@ -14,7 +14,7 @@ import click
 from eyas import __version__
 from eyas.errors import EyasError
 
-COMMANDS = ("generate", "layer", "compile", "simulate", "run", "diff", "configs")
+COMMANDS = ("generate", "layer", "compile", "simulate", "run", "diff", "bench", "configs")
 
 
 class LazyGroup(click.Group):

@@ -29,7 +29,7 @@ waves_option = click.option(
     "--waves", metavar="FILE", help="Write waves, .fst or .vcd, for GTKWave or Surfer."
 )
 
-_MEMORY_OPTIONS = (
+_MEMORY_SPEED_OPTIONS = (
     click.option(
         "--memory-bytes-per-cycle",
         type=click.FloatRange(min=0, min_open=True),
@@ -42,6 +42,9 @@ _MEMORY_OPTIONS = (
         metavar="N",
         help="Cycles from a read's address to its data. [default: of the configuration]",
     ),
+)
+_MEMORY_OPTIONS = (
+    *_MEMORY_SPEED_OPTIONS,
     click.option(
         "--back-pressure",
         type=click.FloatRange(0, 1, max_open=True),
@@ -65,6 +68,13 @@ def output_path(output: str) -> Path:
 def memory_options(command: Any) -> Any:
     """Adds the options of the simulated memory; see `memory_timing`."""
     for option in reversed(_MEMORY_OPTIONS):
+        command = option(command)
+    return command
+
+
+def memory_speed_options(command: Any) -> Any:
+    """Adds those of `memory_options` that say how fast a memory without pauses is."""
+    for option in reversed(_MEMORY_SPEED_OPTIONS):
         command = option(command)
     return command
 

@@ -1,0 +1,193 @@
+"""Measures a network on a machine: how `eyas bench` comes to its figures.
+
+    NETWORKS ─► graph ─┬─ useful MACs of its layers ───────────────────┐
+                       └─► passes ─► program with snapshots ─► engine ─┴─► records, total
+
+A network is compiled and run as one program, on random ifmaps: cycles depend on shapes alone.
+Layers overlap. A layer's share begins with the last byte of the layer before in memory and ends
+with its own; the last one's ends with the program. So the shares add up to the run, exactly.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from eyas.compiler.activation import is_identity, only_merges, only_pads
+from eyas.compiler.ir import Convolution, Graph
+from eyas.compiler.passes import run_passes
+from eyas.compiler.profile import with_profile
+from eyas.compiler.program import LayerEntry, Program
+from eyas.compiler.writer import compile_graph
+from eyas.config import Config
+from eyas.errors import ConfigError
+from eyas.registers import Counter
+from eyas.sim.bench_record import Record, layer_record, moved_words, total_record
+from eyas.sim.memory_timing import MemoryTiming
+from eyas.sim.networks import NETWORKS
+from eyas.sim.program_run import ProgramRunner
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+STANDARD = tuple(name for name in NETWORKS if name != "vgg16_conv3_to_5")
+"""The networks that are measured where none is named."""
+ENGINES = ("model", "rtl")
+
+Shares = list[dict[Counter, int]]
+
+
+class Reporter(Protocol):
+    """Who is told how far things are; eyas.commands.output.Progress is one."""
+
+    def status(self, text: str) -> None: ...
+
+
+class _Silent:
+    def status(self, text: str) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A measured network."""
+
+    network: str
+    config: Config
+    timing: MemoryTiming
+    engine: str
+    entries: list[LayerEntry]
+    """Of the compiler's table, for each of `layers`."""
+    layers: list[Record]
+    total: Record
+    seconds: float
+    """That the engine took, without compiling."""
+
+    @property
+    def bytes_per_cycle(self) -> float:
+        """What memory and its bus carry at most."""
+        return min(self.timing.bytes_per_cycle, self.config.memory.bus_bytes)
+
+
+class Bench:
+    """Measures networks on one machine: the simulator is compiled once.
+
+    timing: of the memory. engine: "rtl", or "model" for the timing model. Raises ConfigError for
+    a machine without counters.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        timing: MemoryTiming | None = None,
+        engine: str = "rtl",
+        reporter: Reporter | None = None,
+    ):
+        if not config.control.counter_width:
+            raise ConfigError("figures come from the counters, and control.counter_width is 0")
+        self.config, self.engine = config, engine
+        self.timing = timing or MemoryTiming.of(config)
+        self._reporter = reporter or _Silent()
+        self._runner: ProgramRunner | None = None
+
+    def __enter__(self) -> "Self":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType
+    ) -> None:
+        if self._runner:
+            self._runner.close()
+
+    def measure(self, network: str, batch: int = 1) -> Measurement:
+        """Compiles a network of NETWORKS for a batch and runs it."""
+        self._reporter.status(f"{network}: making random filters")
+        return self.measure_graph(NETWORKS[network](), batch)
+
+    def measure_graph(self, graph: Graph, batch: int = 1) -> Measurement:
+        """Compiles a graph, before any pass, for a batch and runs it."""
+        program = with_profile(self._compiled(graph, batch))
+        shares, seconds = self._rtl(program)
+        macs, moved = useful_macs(graph), moved_words(program)
+        layers = [
+            layer_record(
+                graph.name, e.name, batch * macs.get(e.name, 0), share, words, self.config, batch
+            )
+            for e, share, words in zip(program.layers, shares, moved, strict=True)
+        ]
+        return Measurement(
+            graph.name,
+            self.config,
+            self.timing,
+            self.engine,
+            program.layers,
+            layers,
+            total_record(layers, self.config),
+            seconds,
+        )
+
+    def _compiled(self, graph: Graph, batch: int) -> Program:
+        def progress(number: int, layers: int, name: str) -> None:
+            text = f"{graph.name}: compiling, layer {number + 1} of {layers}, {name}"
+            self._reporter.status(text)
+
+        self._reporter.status(f"{graph.name}: mapping layers")
+        return compile_graph(run_passes(graph), self.config, progress=progress)
+
+    def _rtl(self, program: Program) -> tuple[Shares, float]:
+        """Runs a program in RTL: its layers' shares of the counters, and seconds."""
+        self._runner = self._runner or ProgramRunner(self.config, status=self._reporter.status)
+        rng = np.random.default_rng(1)
+        inputs = {
+            port.tensor: rng.integers(-128, 128, program.tensors[port.tensor].shape, np.int8)
+            for port in program.inputs
+        }
+        result = self._runner.run(
+            program, inputs, timing=self.timing, progress=self._progress(program, "simulating")
+        )
+        shares = to_the_end(result.profile, result.run.counters, self.config)
+        return shares, result.run.seconds
+
+    def _progress(self, program: Program, verb: str) -> Callable[[int], None]:
+        predicted = program.predicted_cycles
+
+        def progress(cycles: int) -> None:
+            text = f"{program.name}: {verb}, {cycles:,} of some {predicted:,} cycles"
+            self._reporter.status(text)
+
+        return progress
+
+
+def useful_macs(graph: Graph) -> dict[str, int]:
+    """M * C/G * R * S * E * F of each convolution by name, for one image; `graph` is as imported.
+
+    Elementwise layers, which are convolutions to the compiler, have none.
+    """
+    found = {}
+    for layer in graph.layers:
+        if isinstance(layer, Convolution) and not any(
+            test(layer) for test in (is_identity, only_merges, only_pads)
+        ):
+            _, e, f = layer.output_shape(graph.tensors[layer.input].shape)
+            found[layer.name] = layer.filters.size * e * f
+    return found
+
+
+def to_the_end(shares: Shares, counters: dict[Counter, int], config: Config) -> Shares:
+    """Layers' shares that add up to the counters of the whole run: the last one has its end.
+
+    Counters wrap; shares do not, unless a layer alone fills one: ConfigError says so.
+    """
+    modulus = 1 << config.control.counter_width
+    before = {c: sum(share[c] for share in shares[:-1]) for c in Counter}
+    last = {c: counters[c] - before[c] for c in Counter}
+    wrapped = [{c: n % modulus for c, n in share.items()} for share in (*shares[:-1], last)]
+    longest = max(share[Counter.CYCLES] for share in wrapped)
+    if longest * config.pes >= modulus:
+        raise ConfigError(
+            f"a layer of {longest:,} cycles can fill counters of {config.control.counter_width} "
+            f"bits: control.counter_width must be at least {(longest * config.pes).bit_length()}"
+        )
+    return wrapped
