@@ -89,7 +89,7 @@ class Bench:
             raise ConfigError("figures come from the counters, and control.counter_width is 0")
         self.config, self.engine = config, engine
         self.timing = timing or MemoryTiming.of(config)
-        self._reporter = reporter or _Silent()
+        self._reporter = _Silent() if reporter is None else reporter
         self._runner: ProgramRunner | None = None
 
     def __enter__(self) -> "Self":

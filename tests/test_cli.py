@@ -1,5 +1,6 @@
 """The command line: what it prints, and one clear line for everything that is wrong."""
 
+import json
 import re
 import subprocess
 import sys
@@ -8,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from float_network import HOST_STEPS, SHAPE, float_network
+from measurement_cases import invented
 from PIL import Image
 from tflite_reference import micro_run
 
 from eyas.cli import COMMANDS, main
 from eyas.compiler.program import Program
 from eyas.config import presets
+from eyas.sim.bench import STANDARD, Bench, useful_macs
+from eyas.sim.networks import NETWORKS
 from eyas.sim.program_run import ProgramResult, mismatch
 from eyas.sim.verilator import find_verilator
 
@@ -71,7 +75,8 @@ def test_help_imports_nothing_heavy():
         "from eyas.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'numpy', 'amaranth', 'onnx', 'rich', 'onnxruntime', 'PIL'} & set(sys.modules)\n"
+        "heavy = {'numpy', 'amaranth', 'onnx', 'rich', 'onnxruntime', 'PIL', 'matplotlib'}\n"
+        "heavy &= set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
@@ -263,6 +268,89 @@ def test_simulate_says_where_bytes_differ(run, monkeypatch):
     assert "exact" not in out
 
 
+def test_bench(run, tmp_path):
+    """The small networks in RTL: a table each, JSON and plot of both."""
+    files = {name: tmp_path / f"bench.{name}" for name in ("json", "png")}
+    options = ("--config", "tiny4x4", "--memory-bytes-per-cycle", "2.5", "--memory-latency", "20")
+    options += ("--json", str(files["json"]), "--plot", str(files["png"]))
+    code, out, err = run("bench", "lenet5", "dscnn", *options)
+    assert (code, err) == (0, "")
+    assert "4 × 4 PEs, memory of 2.5 bytes/cycle, latency 20 cycles" in out
+    records = json.loads(files["json"].read_text("utf-8"))
+    layers = [record for record in records if record["layer"] != "total"]
+    totals = [record for record in records if record["layer"] == "total"]
+    assert [(t["network"], t["macs"]) for t in totals] == [
+        ("lenet5", 357_600),
+        ("dscnn", 2_656_000),
+    ]
+    assert [layer["layer"] for layer in layers[:4]] == ["conv1", "pool1", "conv2", "pool2"]
+    for total in totals:
+        assert f"{total['cycles']:,} for {total['macs']:,} useful MACs" in out
+        assert f"{total['utilisation']:.2%} of 16 PEs" in out
+        mine = [layer for layer in layers if layer["network"] == total["network"]]
+        for key in ("macs", "cycles", "memory_read_bytes", "glb_writes", "spad_accesses"):
+            assert total[key] == sum(layer[key] for layer in mine), key
+        for layer in mine:
+            assert re.search(rf"^{layer['layer']} .*[^,\d]{layer['cycles']:,} ", out, re.MULTILINE)
+    assert files["png"].stat().st_size > 10_000
+
+
+def test_bench_against_eyeriss(run, monkeypatch):
+    """Their batches unless another is asked for; ours beside theirs."""
+    asked = []
+
+    def measure(_, network, batch):
+        asked.append((network, batch))
+        return invented(network, useful_macs(NETWORKS[network]()), batch)
+
+    monkeypatch.setattr(Bench, "measure", measure)
+    code, out, _ = run("bench", "--against", "eyeriss")
+    assert code == 0
+    assert asked == [("alexnet", 4), ("vgg16", 3)]
+    rows = {tuple(line.split()) for line in out.splitlines()}
+    assert ("total", "76.6%", "68.7%", "50.0%") in rows
+    assert ("conv2_1", "20.4%", "17.6%", "50.0%") in rows  # 2.775 GMAC in 405.3 ms, 470.3 ms
+    assert "IEEE JSSC 52(1), 2017" in out
+    asked.clear()
+    assert run("bench", "alexnet", "--against", "eyeriss", "--batch", "2")[0] == 0
+    assert asked == [("alexnet", 2)]
+
+
+def test_bench_all_networks(run, monkeypatch):
+    asked = []
+
+    def measure(_, network, batch):
+        asked.append((network, batch))
+        return invented(network, {"conv1": 1000})
+
+    monkeypatch.setattr(Bench, "measure", measure)
+    assert run("bench")[0] == 0
+    assert asked == [(network, 1) for network in STANDARD]
+
+
+def test_bench_keeps_what_it_has(run, monkeypatch, tmp_path):
+    """JSON is written network by network: a long run that is stopped is not lost."""
+
+    def measure(_, network, batch):
+        if network == "vww":
+            raise KeyboardInterrupt
+        return invented(network, {"conv1": 1000})
+
+    monkeypatch.setattr(Bench, "measure", measure)
+    path = tmp_path / "bench.json"
+    code, _, err = run("bench", "lenet5", "vww", "--json", str(path))
+    assert (code, err.strip()) == (130, "interrupted")
+    assert [record["network"] for record in json.loads(path.read_text())] == ["lenet5"] * 2
+
+
+def test_bench_without_matplotlib(fails, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert fails("bench", "lenet5", "--plot", str(tmp_path / "x.png")) == (
+        1,
+        "plots need matplotlib: pip install eyas[plot]",
+    )
+
+
 @pytest.mark.slow
 def test_waves(run, tmp_path):
     path = tmp_path / f"layer.{find_verilator().wave_format()}"
@@ -292,6 +380,20 @@ def test_waves(run, tmp_path):
         (f"run {DIGITS} --target board", 2, "'board' is not one of 'golden', 'rtl'."),
         (f"run {DIGITS} --output x.csv", 2, "x.csv: outputs are written as .npz"),
         ("diff", 2, "give either a model or --shape"),
+        ("bench lenet", 2, "no network 'lenet': there are lenet5, alexnet, overfeat, vgg16, goo"),
+        (
+            "bench vww --against eyeriss",
+            2,
+            "nothing is published for vww, only for alexnet and vgg",
+        ),
+        ("bench --against tpu", 2, "'tpu' is not 'eyeriss'."),
+        ("bench --engine fpga", 2, "'fpga' is not one of 'model', 'rtl'."),
+        ("bench --batch 0", 2, "0 is not in the range x>=1."),
+        ("bench --memory-bytes-per-cycle 0", 2, "0.0 is not in the range x>0."),
+        ("bench --memory-latency -1", 2, "-1 is not in the range x>=0."),
+        ("bench --json none/x.json", 2, "none/x.json: cannot be written, there is no folder none"),
+        ("bench --plot x.gif", 2, "x.gif: plots are written as .png, .svg, .pdf"),
+        ("bench --config huge", 1, "no configuration 'huge': give one of edge8x8, "),
     ],
 )
 def test_bad_options_and_files(fails, tmp_path, monkeypatch, arguments, code, line):

@@ -58,7 +58,7 @@ def test_wheel_holds_every_source_file(wheel):
     for folder in ("boards", "compiler", "demo", "eyas", "host", "hw", "sim"):
         prefix = Path("eyas") if folder == "eyas" else Path("eyas") / folder
         for path in (ROOT / folder).rglob("*"):
-            if path.suffix in (".py", ".toml", ".cpp", ".h", ".onnx", ".npz"):
+            if path.suffix in (".py", ".toml", ".cpp", ".h", ".onnx", ".npz", ".csv"):
                 name = (prefix / path.relative_to(ROOT / folder)).as_posix()
                 assert name in held
 
