@@ -121,7 +121,7 @@ def find_verilator() -> Verilator:
     Raises LinkError, in one line that says what to install, where Verilator, a C++ compiler, make
     or perl is missing.
     """
-    compiler = _find_compiler()
+    compiler = find_compiler()
     _need("make", shutil.which("make"))
     perl = _need("perl", shutil.which("perl"))
     return _on_path(compiler) or _from_wheel(compiler, perl)
@@ -137,7 +137,8 @@ def _need(tool: str, found: str | None) -> str:
     )
 
 
-def _find_compiler() -> str:
+def find_compiler() -> str:
+    """The C++ compiler: $CXX, or what is on PATH. Raises LinkError where there is none."""
     chosen = shlex.split(os.environ.get("CXX", ""))[:1]
     names = chosen or ["g++", "c++", "clang++"]
     return _need("a C++ compiler", next((p for p in map(shutil.which, names) if p), None))

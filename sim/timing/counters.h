@@ -1,0 +1,62 @@
+// hw/counters.py, hw/top_events.py, hw/array_events.py: the hardware counters, and what they see when
+// a STORE reads them in the middle of a program.
+
+#pragma once
+
+#include <cstring>
+
+#include "command_fields.h"
+#include "config.h"
+
+namespace eyas::timing {
+
+class Counters {
+  public:
+    uint64_t totals[fields::COUNTERS] = {};
+
+    // odd: whether the first cycle is one in which a counter can be visited.
+    Counters(const Config &config, bool odd) : width_(config.counter_width), visit_(odd) {}
+
+    void add(fields::Counter counter, uint64_t count) { totals[counter] += count; }
+
+    // A request to read is granted in the cycle of a visit, every second one of them.
+    bool grants() const { return width_ == 0 || (visit_ && readers_turn_); }
+    // What the answer to a request in this cycle will be.
+    uint64_t read(uint32_t number) const {
+        if (width_ == 0 || number >= fields::COUNTERS) return 0;
+        const uint64_t all = width_ < 64 ? (uint64_t(1) << width_) - 1 : ~uint64_t(0);
+        const unsigned delay = is_of_array(number) ? ARRAY_DELAY : DELAY;
+        return history_[(newest_ - delay) % HISTORY][number] & all;
+    }
+
+    // reading: a request is granted. record: requests may come in a few cycles.
+    void update(bool reading, bool record) {
+        if (record) std::memcpy(history_[newest_ % HISTORY], totals, sizeof totals);
+        ++newest_;
+        if (visit_) readers_turn_ = !reading;
+        visit_ = !visit_;
+    }
+
+  private:
+    // Cycles from an event until a visit sees it; those of the array pass two registers more.
+    static constexpr unsigned DELAY = 2, ARRAY_DELAY = 4, HISTORY = 8;
+    const unsigned width_;
+    bool visit_, readers_turn_ = true;
+    unsigned newest_ = 0;
+    uint64_t history_[HISTORY][fields::COUNTERS] = {};
+
+    static bool is_of_array(uint32_t number) {
+        switch (number) {
+            case fields::ACTIVE_MACS:
+            case fields::SPAD_WRITES:
+            case fields::GLB_READS:
+            case fields::GLB_WRITES:
+            case fields::NOC_IFMAP_BEATS:
+            case fields::NOC_FILTER_VALUES:
+            case fields::NOC_PSUMS: return true;
+            default: return false;
+        }
+    }
+};
+
+}  // namespace eyas::timing

@@ -1,0 +1,267 @@
+#include "machine.h"
+
+namespace eyas::timing {
+
+Machine::Machine(const Config &config, uint8_t *memory, uint64_t memory_bytes,
+                 const MemorySettings &settings, uint32_t address, uint32_t length)
+    : counters(config, ODD_START), config_(config),
+      memory_(memory, memory_bytes, config.bus_bytes, settings), sequencer_(config, program_),
+      load_(config), compute_(config, counters), store_(config), fmap_writes_(config.ifmap_ports) {
+    const auto *words = reinterpret_cast<const uint32_t *>(memory + (address - settings.base));
+    for (uint32_t n = 0; n < length; ++n)
+        program_.push_back(Command::at(words + n * COMMAND_BYTES / sizeof(uint32_t)));
+    for (unsigned n = 0; n < START_CYCLES; ++n) memory_.step(Manager{});
+    sequencer_.fetch.start(address, length);
+}
+
+bool Machine::run(uint64_t cycles) {
+    for (uint64_t n = 0; n < cycles; ++n) {
+        if (step()) return true;
+        if (!failure.empty()) return false;
+    }
+    return false;
+}
+
+bool Machine::step() {
+    ++cycle_;
+    const Subordinate bus = memory_.out;
+    TokenGate &gate = sequencer_.gate;
+    gate.evaluate(sequencer_.queues);
+    dispatch_.evaluate(gate.offered[STORE], store_.pending());
+    compute_.evaluate(gate.offered[COMPUTE]);
+    grant_reads();
+    grant_filters();
+    grant_writes();
+    load_.evaluate(gate.offered[LOAD], load_granted_);
+    store_.evaluate(dispatch_.to_store, bus, store_granted_, counters.grants());
+
+    sequencer_.arbiter.evaluate(load_.ar_valid, sequencer_.fetch.ar_valid());
+    load_.accept(bus.arready && !sequencer_.arbiter.to_commands);
+    const bool for_commands = bus.rid == AxiReadArbiter::COMMANDS_ID;
+    const Manager driven = drive(for_commands);
+    memory_.step(driven);
+
+    const bool vector_done = vector_.done();
+    const bool vector_taken = dispatch_.to_vector && vector_.ready();
+    const bool taken[ENGINES] = {
+        gate.offered[LOAD] && load_.command_ready,
+        gate.offered[COMPUTE] && compute_.command_ready,
+        (dispatch_.to_store && store_.command_ready) || vector_taken,
+    };
+    const unsigned ended[ENGINES] = {
+        load_.ended ? 1u << COMPUTE | 1u << STORE : 0u,
+        unsigned(compute_.ended_for_load) << LOAD | unsigned(compute_.ended_for_store) << STORE,
+        store_.ended || vector_done ? 1u << LOAD | 1u << COMPUTE : 0u,
+    };
+    const bool busy = load_.busy || compute_.busy || store_.busy || dispatch_.running();
+    const bool done = sequencer_.done(busy);
+    count(bus, driven.rready);
+    const bool reads_counter = store_.reader.wants_counter() && counters.grants();
+    const uint64_t counter = reads_counter ? counters.read(store_.reader.address()) : 0;
+    const bool records = store_.stores_counters();
+
+    load_.update(bus.rvalid && !for_commands, bus);
+    store_.update(counter);
+    vector_.update(vector_taken ? dispatch_.to_vector : nullptr, vector_read_, vector_write_);
+    dispatch_.update(vector_taken, vector_done);
+    compute_.update(gate.offered[COMPUTE], ifmap_banks_, filter_banks_, cycle_ + 1);
+    sequencer_.update(bus.arready, bus.rvalid && for_commands, bus.rlast, taken, ended);
+    for (unsigned n = 0; n < config_.ifmap_ports; ++n) ifmap_banks_[n].update();
+    for (unsigned n = 0; n < config_.filter_ports; ++n) filter_banks_[n].update();
+    counters.update(reads_counter, records);
+
+    if (sequencer_.queues.invalid) failure = "a command's opcode, engine or block does not exist";
+    if (sequencer_.no_end()) failure = "the program has no END";
+    if (memory_.errors) failure = "a command reads or writes outside of the memory";
+    return done;
+}
+
+Manager Machine::drive(bool for_commands) const {
+    Manager out{};
+    const bool commands = sequencer_.arbiter.to_commands;
+    out.arvalid = sequencer_.arbiter.valid();
+    out.arid = commands ? AxiReadArbiter::COMMANDS_ID : AxiReadArbiter::LOAD_ID;
+    out.araddr = commands ? sequencer_.fetch.ar_address() : load_.walker.burst.memory * WORD_BYTES;
+    out.arlen = uint8_t((commands ? sequencer_.fetch.burst_beats : load_.ar_beats()) - 1);
+    out.awvalid = store_.aw_valid;
+    out.awaddr = store_.walker.burst.memory * WORD_BYTES;
+    out.awlen = uint8_t(store_.aw_beats() - 1);
+    out.arsize = out.awsize = config_.bus_bytes == WORD_BYTES ? 3 : 2;
+    out.arburst = out.awburst = 1;
+    out.rready = for_commands ? sequencer_.queues.ready() : load_.r_ready;
+    out.wvalid = store_.w_valid;
+    out.wdata = store_.w_data;
+    out.wstrb = store_.w_strobes;
+    out.wlast = store_.w_last;
+    out.bready = store_.b_ready;
+    return out;
+}
+
+// Reads of fmaps, highest priority first: operands of lanes, STORE, rows, vector unit.
+void Machine::grant_reads() {
+    const uint32_t low = config_.ifmap_ports - 1;
+    glb_reads_ = 0;
+    store_granted_ = vector_read_ = false;
+    if (config_.merge) grant_operands();
+    if (store_.reader.wants_fmap()) {
+        BankReads &bank = ifmap_banks_[store_.reader.address() & low];
+        store_granted_ = bank.granted == NOBODY;
+        if (store_granted_) bank.granted = STORE_CLIENT;
+    }
+    for (unsigned n = 0; n < config_.ifmap_ports; ++n) {
+        const uint32_t rows = compute_.core.ifmap_requests[n];
+        if (!rows || ifmap_banks_[n].granted != NOBODY) continue;
+        ifmap_banks_[n].granted = __builtin_ctz(rows);
+        ++glb_reads_;
+    }
+    if (vector_.read_valid()) {
+        BankReads &bank = ifmap_banks_[vector_.read_address() & low];
+        vector_read_ = bank.granted == NOBODY;
+        if (vector_read_) bank.granted = VECTOR_CLIENT;
+    }
+}
+
+void Machine::grant_operands() {
+    OperandReader &operands = compute_.drain.operands;
+    uint32_t &granted = compute_.drain.operands_granted;
+    granted = 0;
+    if (operands.idle()) return;
+    for (unsigned n = 0; n < config_.lanes; ++n) {
+        const OperandReader::Lane &lane = operands.lanes[n];
+        BankReads &bank = ifmap_banks_[lane.address & (config_.ifmap_ports - 1)];
+        if (!lane.request || bank.granted != NOBODY) continue;
+        bank.granted = OPERAND_CLIENT + int(n);
+        granted |= 1u << n;
+        ++glb_reads_;
+    }
+}
+
+// Reads of filters: rows, then parameters.
+void Machine::grant_filters() {
+    Drain &drain = compute_.drain;
+    drain.params_arrive = drain.params_granted = false;
+    for (unsigned n = 0; n < config_.filter_ports; ++n) {
+        drain.params_arrive |= filter_banks_[n].arriving() == PARAMETERS_CLIENT;
+        const uint32_t rows = compute_.core.filter_requests[n];
+        if (!rows) continue;
+        filter_banks_[n].granted = __builtin_ctz(rows);
+        ++glb_reads_;
+    }
+    if (!drain.fetch.request()) return;
+    BankReads &bank = filter_banks_[drain.fetch.address() & (config_.filter_ports - 1)];
+    if (bank.granted != NOBODY) return;
+    bank.granted = PARAMETERS_CLIENT;
+    drain.params_granted = true;
+    ++glb_reads_;
+}
+
+// Writes of fmaps: PPU lanes, vector unit, LOAD. Filters have LOAD alone.
+void Machine::grant_writes() {
+    Drain &drain = compute_.drain;
+    fmap_writes_.clear();
+    glb_writes_ = 0;
+    drain.writes_granted = 0;
+    for (unsigned n = 0; n < config_.lanes; ++n) {
+        const OfmapAssembler &lane = drain.writer.assemblers[n];
+        if (!lane.request || !fmap_writes_.ready(lane.address)) continue;
+        fmap_writes_.take(lane.address);
+        drain.writes_granted |= 1u << n;
+        ++glb_writes_;
+    }
+    vector_write_ = vector_.write_valid() && fmap_writes_.ready(vector_.write_address());
+    if (vector_write_) fmap_writes_.take(vector_.write_address());
+    load_granted_ = load_.to_filters() || fmap_writes_.ready(load_.write_address());
+}
+
+void Machine::count(const Subordinate &bus, bool rready) {
+    counters.add(fields::CYCLES, 1);
+    counters.add(fields::LOAD_BUSY, load_.busy);
+    counters.add(fields::STORE_BUSY, store_.busy);
+    counters.add(fields::VECTOR_BUSY, vector_.running);
+    counters.add(fields::GLB_READS, glb_reads_);
+    counters.add(fields::GLB_WRITES, glb_writes_);
+    counters.add(fields::GLB_DMA_WORDS, unsigned(load_.word) + unsigned(store_.word));
+    counters.add(fields::GLB_VECTOR_WORDS, unsigned(vector_read_) + unsigned(vector_write_));
+    if (bus.rvalid && rready) counters.add(fields::MEMORY_READ_BYTES, config_.bus_bytes);
+    if (store_.beat) counters.add(fields::MEMORY_WRITE_BYTES, config_.bus_bytes);
+    count_stalls();
+}
+
+// In each cycle the array issues a micro-cycle or stalls for one cause.
+void Machine::count_stalls() {
+    const StepGate &gate = compute_.core.gate;
+    const unsigned missing = sequencer_.gate.missing[COMPUTE];
+    if (gate.go) return;
+    if (gate.wait_psum_banks)
+        counters.add(fields::STALL_PSUM_BANKS, 1);
+    else if (gate.wait_filters)
+        counters.add(fields::STALL_FILTERS, 1);
+    else if (gate.wait_ifmaps || gate.filled)
+        counters.add(fields::STALL_IFMAPS, 1);
+    else if (compute_.fenced)
+        counters.add(fields::STALL_PSUM_BANKS, 1);
+    else if (missing >> LOAD & 1)
+        counters.add(fields::STALL_MEMORY_READ, 1);
+    else if (missing >> STORE & 1)
+        counters.add(fields::STALL_MEMORY_WRITE, 1);
+    else
+        counters.add(fields::STALL_COMMANDS, 1);
+}
+
+uint64_t Machine::progress() const {
+    // Everything that can go on moves a word, a command, a psum or a micro-cycle before long.
+    uint64_t sum = memory_.last_transfer;
+    for (const auto counter : {fields::ARRAY_BUSY, fields::DRAIN_BUSY, fields::GLB_READS,
+                               fields::GLB_WRITES, fields::GLB_DMA_WORDS, fields::GLB_VECTOR_WORDS,
+                               fields::NOC_IFMAP_BEATS, fields::USEFUL_MACS})
+        sum += counters.totals[counter];
+    return sum;
+}
+
+std::string Machine::describe() const {
+    static const char *const names[ENGINES] = {"LOAD", "COMPUTE", "STORE"};
+    std::string text;
+    for (unsigned engine = 0; engine < ENGINES; ++engine) {
+        const CommandQueues &queues = sequencer_.queues;
+        text += std::string(engine ? "; " : "") + names[engine];
+        if (!queues.loaded(engine)) {
+            text += " has no command";
+            continue;
+        }
+        text += " is at command " + std::to_string(queues.head_number(engine));
+        const unsigned missing = sequencer_.gate.missing[engine];
+        for (unsigned other = 0; other < ENGINES; ++other)
+            if (missing >> other & 1) text += std::string(", which waits for ") + names[other];
+        if (missing) continue;
+        if (sequencer_.gate.no_room[engine]) text += ", which waits for earlier ones to end";
+        else text += ", which the engine does not take";
+    }
+    const StepGate &gate = compute_.core.gate;
+    if (gate.wait_ifmaps) text += "; the array waits for ifmaps";
+    if (gate.wait_filters) text += "; the array waits for filters";
+    if (gate.wait_psum_banks) text += "; the array waits for the drain";
+    return text;
+}
+
+}  // namespace eyas::timing
+
+// --- what Python calls, through ctypes ---
+
+using eyas::timing::Machine;
+
+extern "C" {
+
+Machine *timing_new(const eyas::timing::Config *config, uint8_t *memory, uint64_t memory_bytes,
+                    const eyas::MemorySettings *settings, uint32_t address, uint32_t length) {
+    return new Machine(*config, memory, memory_bytes, *settings, address, length);
+}
+void timing_delete(Machine *machine) { delete machine; }
+int timing_run(Machine *machine, uint64_t cycles) { return machine->run(cycles); }
+uint64_t timing_progress(const Machine *machine) { return machine->progress(); }
+const uint64_t *timing_counters(const Machine *machine) { return machine->counters.totals; }
+const char *timing_failure(const Machine *machine) { return machine->failure.c_str(); }
+void timing_describe(const Machine *machine, char *text, uint64_t size) {
+    std::snprintf(text, size, "%s", machine->describe().c_str());
+}
+
+}  // extern "C"
