@@ -12,7 +12,7 @@ constexpr unsigned GLB_READ_LATENCY = 2;
 
 // What toggles from cycle to cycle since the reset (visits of counters, turns of merges) stands like
 // this when a program starts that Simulator.run starts after a reset.
-constexpr bool ODD_START = false;
+constexpr bool ODD_START = true;
 constexpr unsigned START_CYCLES = 16;  // from the reset until then
 
 // Mirrored by _Config in sim/timing_library.py.

@@ -25,8 +25,7 @@ class Counters {
     uint64_t read(uint32_t number) const {
         if (width_ == 0 || number >= fields::COUNTERS) return 0;
         const uint64_t all = width_ < 64 ? (uint64_t(1) << width_) - 1 : ~uint64_t(0);
-        const unsigned delay = is_of_array(number) ? ARRAY_DELAY : DELAY;
-        return history_[(newest_ - delay) % HISTORY][number] & all;
+        return history_[(newest_ - delay(number)) % HISTORY][number] & all;
     }
 
     // reading: a request is granted. record: requests may come in a few cycles.
@@ -38,23 +37,23 @@ class Counters {
     }
 
   private:
-    // Cycles from an event until a visit sees it; those of the array pass two registers more.
-    static constexpr unsigned DELAY = 2, ARRAY_DELAY = 4, HISTORY = 8;
+    static constexpr unsigned HISTORY = 8;
     const unsigned width_;
     bool visit_, readers_turn_ = true;
     unsigned newest_ = 0;
     uint64_t history_[HISTORY][fields::COUNTERS] = {};
 
-    static bool is_of_array(uint32_t number) {
+    // Cycles from an event until a visit sees it: those of the array pass one or two registers more.
+    static unsigned delay(uint32_t number) {
         switch (number) {
+            case fields::NOC_PSUMS: return 3;
             case fields::ACTIVE_MACS:
             case fields::SPAD_WRITES:
             case fields::GLB_READS:
             case fields::GLB_WRITES:
             case fields::NOC_IFMAP_BEATS:
-            case fields::NOC_FILTER_VALUES:
-            case fields::NOC_PSUMS: return true;
-            default: return false;
+            case fields::NOC_FILTER_VALUES: return 4;
+            default: return 2;
         }
     }
 };
