@@ -4,8 +4,9 @@
                        └─► passes ─► program with snapshots ─► engine ─┴─► records, total
 
 A network is compiled and run as one program, on random ifmaps: cycles depend on shapes alone.
-Layers overlap. A layer's share begins with the last byte of the layer before in memory and ends
-with its own; the last one's ends with the program. So the shares add up to the run, exactly.
+Layers overlap. A layer's share begins where the one before ends, and ends with the layer's last
+byte in memory; what comes behind the last of them is the last layer's. So the shares add up to the
+run, exactly.
 """
 
 from collections.abc import Callable
@@ -74,8 +75,8 @@ class Measurement:
 class Bench:
     """Measures networks on one machine: the simulator is compiled once.
 
-    timing: of the memory. engine: "rtl", or "model" for the timing model. Raises ConfigError for
-    a machine without counters.
+    timing: of the memory. engine: "rtl", or "model" for the timing model. reporter: told what goes
+    on; it may be another one for each network. Raises ConfigError for a machine without counters.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Bench:
             raise ConfigError("figures come from the counters, and control.counter_width is 0")
         self.config, self.engine = config, engine
         self.timing = timing or MemoryTiming.of(config)
-        self._reporter = _Silent() if reporter is None else reporter
+        self.reporter = _Silent() if reporter is None else reporter
         self._runner: ProgramRunner | None = None
 
     def __enter__(self) -> "Self":
@@ -103,13 +104,13 @@ class Bench:
 
     def measure(self, network: str, batch: int = 1) -> Measurement:
         """Compiles a network of NETWORKS for a batch and runs it."""
-        self._reporter.status(f"{network}: making random filters")
+        self.reporter.status(f"{network}: making random filters")
         return self.measure_graph(NETWORKS[network](), batch)
 
     def measure_graph(self, graph: Graph, batch: int = 1) -> Measurement:
         """Compiles a graph, before any pass, for a batch and runs it."""
         program = with_profile(self._compiled(graph, batch))
-        shares, seconds = self._rtl(program)
+        shares, seconds = self._rtl(program) if self.engine == "rtl" else self._model(program)
         macs, moved = useful_macs(graph), moved_words(program)
         layers = [
             layer_record(
@@ -131,14 +132,16 @@ class Bench:
     def _compiled(self, graph: Graph, batch: int) -> Program:
         def progress(number: int, layers: int, name: str) -> None:
             text = f"{graph.name}: compiling, layer {number + 1} of {layers}, {name}"
-            self._reporter.status(text)
+            self.reporter.status(text)
 
-        self._reporter.status(f"{graph.name}: mapping layers")
+        self.reporter.status(f"{graph.name}: mapping layers")
         return compile_graph(run_passes(graph), self.config, progress=progress)
 
     def _rtl(self, program: Program) -> tuple[Shares, float]:
         """Runs a program in RTL: its layers' shares of the counters, and seconds."""
-        self._runner = self._runner or ProgramRunner(self.config, status=self._reporter.status)
+        self._runner = self._runner or ProgramRunner(
+            self.config, status=lambda text: self.reporter.status(text)
+        )
         rng = np.random.default_rng(1)
         inputs = {
             port.tensor: rng.integers(-128, 128, program.tensors[port.tensor].shape, np.int8)
@@ -150,12 +153,20 @@ class Bench:
         shares = to_the_end(result.profile, result.run.counters, self.config)
         return shares, result.run.seconds
 
+    def _model(self, program: Program) -> tuple[Shares, float]:
+        """As `_rtl`, by the timing model."""
+        from eyas.sim.timing_model import predict
+
+        progress = self._progress(program, "predicting")
+        result = predict(program, self.config, self.timing, progress=progress)
+        return to_the_end(result.profile, result.counters, self.config), result.seconds
+
     def _progress(self, program: Program, verb: str) -> Callable[[int], None]:
         predicted = program.predicted_cycles
 
         def progress(cycles: int) -> None:
             text = f"{program.name}: {verb}, {cycles:,} of some {predicted:,} cycles"
-            self._reporter.status(text)
+            self.reporter.status(text)
 
         return progress
 

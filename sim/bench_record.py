@@ -1,11 +1,11 @@
 """What `eyas bench` says of a layer or a network: from hardware counters to JSON.
 
-    counters of a layer  ┐
-    words that its STORE ├─► Record ─► total of a network ─► list of objects
-    and VECTOR move      ┘
+    share of the counters ┐
+    words that STORE and  ├─► Record ─► total of a network ─► list of objects
+    VECTOR move in it     ┘
 
 docs/performance.md defines each key. Where a counter holds two directions, the program tells them
-apart: STORE and VECTOR run in order, so the commands of a layer are what its share has counted.
+apart: STORE and VECTOR run in order, so what comes between two snapshots of the counters is known.
 """
 
 import json
@@ -70,7 +70,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Moved:
-    """Words of the GLB that a layer's commands move."""
+    """Words of the GLB that move between a snapshot of the counters and the one before."""
 
     stored: int = 0
     """Read by STORE."""
@@ -79,15 +79,22 @@ class Moved:
 
 
 def moved_words(program: Program) -> list[Moved]:
-    """What STORE and VECTOR move for each layer of a program."""
-    stored, written = ([0] * len(program.layers) for _ in range(2))
+    """What STORE and VECTOR move in each layer's share, of a program with snapshots.
+
+    Layers may take turns; a share has what the counters have, whosever it is.
+    """
+    shares = [Moved()] * len(program.layers)
+    stored = written = 0
     for command, layer in zip(program.commands, program.places[:, 0], strict=True):
         values = command.values
-        if command.opcode == Opcode.STORE and values["space"] != Space.COUNTERS:
-            stored[layer] += values["n0"] * values["n1"] * values["n2"]
-        elif command.opcode == Opcode.VECTOR:
-            written[layer] += values["blocks"] * values["out_height"] * values["out_width"]
-    return [Moved(*pair) for pair in zip(stored, written, strict=True)]
+        if command.opcode == Opcode.VECTOR:
+            written += values["blocks"] * values["out_height"] * values["out_width"]
+        elif command.opcode == Opcode.STORE and values["space"] != Space.COUNTERS:
+            stored += values["n0"] * values["n1"] * values["n2"]
+        elif command.opcode == Opcode.STORE:
+            shares[layer] = Moved(stored, written)
+            stored = written = 0
+    return shares
 
 
 def layer_record(

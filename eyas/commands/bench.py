@@ -73,9 +73,10 @@ def command(
     machine = Config.load(config)
     timing = memory_timing(machine, memory_bytes_per_cycle, memory_latency, 0.0, 1)
     measured: list[Measurement] = []
-    with Progress() as progress, Bench(machine, timing, engine, progress) as bench:
+    with Bench(machine, timing, engine) as bench:
         for network, images in batches.items():
-            measured.append(bench.measure(network, images))
+            with Progress() as bench.reporter:
+                measured.append(bench.measure(network, images))
             report_measurement(measured[-1])
             if against:
                 report_against(measured[-1])
