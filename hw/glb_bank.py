@@ -7,7 +7,7 @@ A simple dual-port memory with byte write enables: one read and one write a cycl
 what that means for those who use it.
 """
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In
@@ -17,19 +17,22 @@ from eyas.hw.interfaces import GLB_READ_LATENCY, WORD_WIDTH, GlbRead, GlbWrite
 from eyas.hw.memories import BLOCK_RAM
 
 
-def arbitrate(m: Module, requests: list) -> tuple[list[Value], Value, Value]:
+def arbitrate(m: Module, requests: list) -> tuple[Value, Value, Value]:
     """Fixed priority among streams: drives their `ready`, the first one wins.
 
-    Returns each stream's transfer, whether any transfers, and the number of the one that does.
+    Returns the transfers, a bit a stream, whether there is one, and the number of its stream.
     """
-    transfers, number, taken = [], Const(0), Const(0)
-    for request in requests:
-        m.d.comb += request.ready.eq(~taken)
-        transfers.append(request.valid & ~taken)
-        taken = taken | request.valid
-    for index, transfer in enumerate(transfers):
-        number = number | Mux(transfer, index, 0)
-    return transfers, taken, number
+    valid, transfers = Signal(len(requests)), Signal(len(requests))
+    m.d.comb += valid.eq(Cat(request.valid for request in requests))
+    for index, request in enumerate(requests):
+        first = ~valid[:index].any()
+        m.d.comb += [request.ready.eq(first), transfers[index].eq(valid[index] & first)]
+    number = Signal(range(len(requests)))
+    for bit in range(len(number)):
+        m.d.comb += number[bit].eq(
+            Cat(transfers[index] for index in range(len(requests)) if index >> bit & 1).any()
+        )
+    return transfers, valid.any(), number
 
 
 def choose(number: Value, values: list[Value]) -> Value:
