@@ -28,18 +28,12 @@ class ArrayCore {
           config_(config), counters_(counters),
           all_rows_(config.rows < 32 ? (1u << config.rows) - 1 : ~0u),
           all_fetched_((uint64_t(1) << config.rows << (config.rows - 1) << 1) - 1) {
-        touched_ = all_rows_;
+        touched_ifmaps_ = touched_filters_ = all_rows_;
         refresh();
     }
 
     // Slots for which the GLB has been read for the last word.
-    uint32_t fetched() const {
-        uint32_t slots_done = 0;
-        for (unsigned n = 0; n < config_.tile_slots; ++n)
-            if (done_[n] == all_fetched_) slots_done |= 1u << n;
-        return slots_done;
-    }
-    bool pending() const { return gate.filled != 0; }
+    uint32_t fetched() const { return fetched_; }
 
     void evaluate() {
         if (gate.running && gate.begin) {
@@ -65,15 +59,17 @@ class ArrayCore {
         move_ifmaps(ifmap_banks);
         move_filters(filter_banks, cycle);
         if (gate.step_end) end_step();
-        for_rows(unknown_, [](unsigned, RowController &row) { row.next_pass(); });
+        for_rows(unknown_, touched_ifmaps_, [](unsigned, RowController &row) { row.next_pass(); });
         if (deals_) {
             rows[walker.row].deal(walker.unit);
-            touched_ |= 1u << walker.row;
+            touched_ifmaps_ |= 1u << walker.row;
+            touched_filters_ |= 1u << walker.row;
         }
         walker.update(deals_, announced);
         gate.update(announced, drained);
         for (uint32_t left = announced; left; left &= left - 1) done_[__builtin_ctz(left)] = 0;
-        if (touched_) refresh();
+        fetched_ &= ~announced;
+        refresh();
     }
 
   private:
@@ -84,22 +80,31 @@ class ArrayCore {
     uint64_t done_[MOST_SLOTS] = {};  // bit 2 r: row r's ifmaps of the slot, bit 2 r + 1: its filters
     bool deals_ = false;
     unsigned active_macs_ = 0;  // of each micro-cycle of the present step
-    uint32_t touched_ = 0, unknown_ = 0;
+    uint32_t fetched_ = 0;
+    uint32_t touched_ifmaps_ = 0, touched_filters_ = 0, unknown_ = 0;
     uint32_t padding_ = 0, ifmap_fresh_ = 0, ifmap_units_ = 0, beats_ = 0;
     uint32_t filter_fresh_ = 0, filter_units_ = 0, values_ = 0;
     uint32_t arrived_ = 0, loaded_ = 0;  // a position, a filter bank: on the bus in this cycle
     unsigned bus_beats_ = 0, bus_values_ = 0, bus_takers_ = 0;  // on all buses in this cycle
 
-    template <typename Action> void for_rows(uint32_t mask, Action action) {
-        touched_ |= mask;
+    template <typename Action> void for_rows(uint32_t mask, uint32_t &touched, Action action) {
+        touched |= mask;
         for (; mask; mask &= mask - 1) {
             const unsigned r = unsigned(__builtin_ctz(mask));
             action(r, rows[r]);
         }
     }
 
+    // `present` and `loaded` decide nothing that a mask says.
+    template <typename Action> void count_rows(uint32_t mask, Action action) {
+        for (; mask; mask &= mask - 1) action(rows[unsigned(__builtin_ctz(mask))]);
+    }
+
     void fetched(unsigned row, unsigned what, const Unit &unit) {
-        if (unit.last) done_[unit.slot_number] |= uint64_t(1) << (2 * row + what);
+        if (!unit.last) return;
+        uint64_t &done = done_[unit.slot_number];
+        done |= uint64_t(1) << (2 * row + what);
+        if (done == all_fetched_) fetched_ |= 1u << unit.slot_number;
     }
 
     void count_active_macs() {
@@ -122,37 +127,37 @@ class ArrayCore {
     }
 
     void move_ifmaps(const BankReads *banks) {
-        for_rows(arrived_, [](unsigned, RowController &row) { ++row.present; });
+        count_rows(arrived_, [](RowController &row) { ++row.present; });
         arrived_ = 0;
         const auto take = [this](unsigned r, RowController &row) {
             if (row.ifmaps.take()) fetched(r, 0, row.ifmaps.walker.unit);
         };
         const uint32_t starting = ifmap_units_, fresh = ifmap_fresh_;
-        for_rows(beats_, [this](unsigned r, RowController &row) {
+        for_rows(beats_, touched_ifmaps_, [this](unsigned r, RowController &row) {
             unsigned takers;
             if (row.ifmaps.send(takers)) arrived_ |= 1u << r;
             bus_beats_ += takers != 0;
             bus_takers_ += takers;
         });
-        for_rows(padding_, take);
+        for_rows(padding_, touched_ifmaps_, take);
         for (unsigned bank = 0; bank < config_.ifmap_ports; ++bank) {
             const int asked = banks[bank].granted, answered = banks[bank].arriving();
-            if (unsigned(asked) < MOST_ROWS) for_rows(1u << asked, take);
+            if (unsigned(asked) < MOST_ROWS) for_rows(1u << asked, touched_ifmaps_, take);
             if (unsigned(answered) < MOST_ROWS)
-                for_rows(1u << answered, [](unsigned, RowController &row) { row.ifmaps.arrive(); });
+                for_rows(1u << answered, touched_ifmaps_, [](unsigned, RowController &row) { row.ifmaps.arrive(); });
         }
-        for_rows(fresh, [](unsigned, RowController &row) { row.ifmaps.walker.load(); });
-        for_rows(starting, [this](unsigned r, RowController &row) {
+        for_rows(fresh, touched_ifmaps_, [](unsigned, RowController &row) { row.ifmaps.walker.load(); });
+        for_rows(starting, touched_ifmaps_, [this](unsigned r, RowController &row) {
             const Unit &unit = row.take_ifmap_unit();
             if (row.ifmaps.walker.start(unit)) fetched(r, 0, unit);
         });
     }
 
     void move_filters(const BankReads *banks, uint64_t cycle) {
-        for_rows(loaded_, [](unsigned, RowController &row) { ++row.loaded; });
+        count_rows(loaded_, [](RowController &row) { ++row.loaded; });
         loaded_ = 0;
         const uint32_t starting = filter_units_, fresh = filter_fresh_;
-        for_rows(values_, [this, cycle](unsigned r, RowController &row) {
+        for_rows(values_, touched_filters_, [this, cycle](unsigned r, RowController &row) {
             if (!row.filters.can_send(cycle - 1)) return;
             unsigned takers;
             if (row.filters.send(cycle - 1, takers)) {
@@ -165,12 +170,12 @@ class ArrayCore {
         for (unsigned bank = 0; bank < config_.filter_ports; ++bank) {
             const int asked = banks[bank].granted, answered = banks[bank].arriving();
             if (unsigned(asked) < MOST_ROWS)
-                for_rows(1u << asked, [](unsigned, RowController &row) { row.filters.asked(); });
+                for_rows(1u << asked, touched_filters_, [](unsigned, RowController &row) { row.filters.asked(); });
             if (unsigned(answered) < MOST_ROWS)
-                for_rows(1u << answered, [](unsigned, RowController &row) { row.filters.arrive(); });
+                for_rows(1u << answered, touched_filters_, [](unsigned, RowController &row) { row.filters.arrive(); });
         }
-        for_rows(fresh, [cycle](unsigned, RowController &row) { row.filters.load(cycle); });
-        for_rows(starting, [this](unsigned r, RowController &row) {
+        for_rows(fresh, touched_filters_, [cycle](unsigned, RowController &row) { row.filters.load(cycle); });
+        for_rows(starting, touched_filters_, [this](unsigned r, RowController &row) {
             const Unit &unit = row.take_filter_unit();
             if (row.filters.start(unit)) fetched(r, 1, unit);
         });
@@ -179,24 +184,33 @@ class ArrayCore {
     void end_step() {
         for (unsigned r = 0; r < config_.rows; ++r)
             if (gate.stage(r).valid) rows[r].end_step(gate.stage(r).last_step);
-        touched_ = all_rows_;
+        touched_ifmaps_ = touched_filters_ = all_rows_;
     }
 
     void refresh() {
-        const uint32_t clear = ~touched_;
-        for (unsigned bank = 0; bank < config_.ifmap_ports; ++bank) ifmap_requests[bank] &= clear;
-        for (unsigned bank = 0; bank < config_.filter_ports; ++bank) filter_requests[bank] &= clear;
-        for (uint32_t *mask : {&padding_, &ifmap_fresh_, &ifmap_units_, &beats_, &filter_fresh_,
-                               &filter_units_, &values_, &unknown_})
-            *mask &= clear;
-        for (uint32_t left = touched_; left; left &= left - 1) refresh(unsigned(__builtin_ctz(left)));
-        touched_ = 0;
+        if (touched_ifmaps_) {
+            for (unsigned bank = 0; bank < config_.ifmap_ports; ++bank)
+                ifmap_requests[bank] &= ~touched_ifmaps_;
+            clear(touched_ifmaps_, padding_, ifmap_fresh_, ifmap_units_, beats_, unknown_);
+            for (; touched_ifmaps_; touched_ifmaps_ &= touched_ifmaps_ - 1)
+                refresh_ifmaps(unsigned(__builtin_ctz(touched_ifmaps_)));
+        }
+        if (touched_filters_) {
+            for (unsigned bank = 0; bank < config_.filter_ports; ++bank)
+                filter_requests[bank] &= ~touched_filters_;
+            clear(touched_filters_, filter_fresh_, filter_units_, values_);
+            for (; touched_filters_; touched_filters_ &= touched_filters_ - 1)
+                refresh_filters(unsigned(__builtin_ctz(touched_filters_)));
+        }
     }
 
-    void refresh(unsigned r) {
+    template <typename... Masks> static void clear(uint32_t rows, Masks &...masks) {
+        ((masks &= ~rows), ...);
+    }
+
+    void refresh_ifmaps(unsigned r) {
         const RowController &row = rows[r];
         const IfmapWalker &ifmaps = row.ifmaps.walker;
-        const FilterFetch &filters = row.filters;
         const uint32_t bit = 1u << r;
         if (row.ifmaps.possible()) {
             if (ifmaps.pad())
@@ -207,12 +221,18 @@ class ArrayCore {
         if (ifmaps.fresh) ifmap_fresh_ |= bit;
         if (row.ifmap_unit()) ifmap_units_ |= bit;
         if (row.ifmaps.have()) beats_ |= bit;
+        if (!row.known && row.pass_unit()) unknown_ |= bit;
+    }
+
+    void refresh_filters(unsigned r) {
+        const RowController &row = rows[r];
+        const FilterFetch &filters = row.filters;
+        const uint32_t bit = 1u << r;
         if (filters.request())
             filter_requests[filters.address() & (config_.filter_ports - 1)] |= bit;
         if (filters.fresh) filter_fresh_ |= bit;
         if (row.filter_unit()) filter_units_ |= bit;
         if (filters.have()) values_ |= bit;
-        if (!row.known && row.pass_unit()) unknown_ |= bit;
     }
 };
 

@@ -30,6 +30,8 @@ class CommandFetch {
     bool ar_valid() const { return asked_; }
     uint32_t ar_address() const { return address_; }
     bool busy() const { return asked_ || flying_ != 0; }
+    // Whether nothing is asked for until a slot is free.
+    bool idle() const { return !busy() && (left_ == 0 || slots_ == 0); }
     bool exhausted() const { return left_ == 0 && !busy(); }
 
     // arrived: a burst's last beat is taken. freed: a fetched command has left its slot.

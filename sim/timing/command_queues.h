@@ -37,6 +37,21 @@ class CommandQueues {
         return true;
     }
 
+    // Whether the mover has nothing to do until a head is taken: it tries one full queue again and
+    // again, if anything.
+    bool stuck() const {
+        for (unsigned engine = 0; engine < ENGINES; ++engine)
+            if (!loaded_[engine] && queues_[engine].readable()) return false;
+        if (drained() || end) return !empty();
+        const fields::Header &header = program_[queues_[FETCHED].front()].header;
+        return is_valid(header) && !queues_[header.engine].writable();
+    }
+    // Some cycles of that.
+    void skip(uint64_t cycles) {
+        static const bool none[ENGINES] = {};
+        for (uint64_t n = 0; n < cycles % RETRY_CYCLES; ++n) update(false, none);
+    }
+
     // beat: a fetched one is taken. taken[e]: engine e's head is.
     void update(bool beat, const bool taken[ENGINES]) {
         const bool done = got_ && got_beat_ == beats_ - 1, was_writing = writing();
@@ -72,6 +87,7 @@ class CommandQueues {
     }
 
   private:
+    static constexpr unsigned RETRY_CYCLES = 3;  // from one try to the next
     const std::vector<Command> &program_;
     const unsigned beats_;
     Fifo<unsigned, 64> queues_[ENGINES + 1];

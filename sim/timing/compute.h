@@ -74,7 +74,8 @@ class ComputeEngine {
     fields::Unit unit_{};
     fields::Drain drain_{};
     fields::Merge merge_{};
-    fields::Tile tile_{};  // of the command on offer
+    const Command *offered_ = nullptr;
+    fields::Tile tile_{};  // of that command
     DrainTile drain_tile_;
     unsigned target_ = 0, oldest_ = 0;
     uint32_t in_use_ = 0, computed_ = 0, retired_ = 0, announced_ = 0, computed_now_ = 0;
@@ -87,7 +88,8 @@ class ComputeEngine {
         if (!command) return;
         command_ready = command->is_set();
         if (command_ready) return;
-        tile_ = fields::Tile::unpack(command->payload);
+        if (command != offered_) tile_ = fields::Tile::unpack(command->payload);
+        offered_ = command;
         const bool room = drain.ready() && tiles_ != TILES_IN_FLIGHT;
         fenced = tile_.fence && tiles_ != 0;
         command_ready = !(in_use_ >> target_ & 1) && !fenced && (!tile_.last || room);

@@ -15,17 +15,16 @@ class Counters {
     uint64_t totals[fields::COUNTERS] = {};
 
     // odd: whether the first cycle is one in which a counter can be visited.
-    Counters(const Config &config, bool odd) : width_(config.counter_width), visit_(odd) {}
+    Counters(const Config &config, bool odd) : exist_(config.counter_width != 0), visit_(odd) {}
 
     void add(fields::Counter counter, uint64_t count) { totals[counter] += count; }
 
     // A request to read is granted in the cycle of a visit, every second one of them.
-    bool grants() const { return width_ == 0 || (visit_ && readers_turn_); }
-    // What the answer to a request in this cycle will be.
+    bool grants() const { return !exist_ || (visit_ && readers_turn_); }
+    // What the answer to a request in this cycle will be, but that the model's counters never wrap.
     uint64_t read(uint32_t number) const {
-        if (width_ == 0 || number >= fields::COUNTERS) return 0;
-        const uint64_t all = width_ < 64 ? (uint64_t(1) << width_) - 1 : ~uint64_t(0);
-        return history_[(newest_ - delay(number)) % HISTORY][number] & all;
+        if (number >= fields::COUNTERS) return 0;
+        return history_[(newest_ - delay(number)) % HISTORY][number];
     }
 
     // reading: a request is granted. record: requests may come in a few cycles.
@@ -38,7 +37,7 @@ class Counters {
 
   private:
     static constexpr unsigned HISTORY = 8;
-    const unsigned width_;
+    const bool exist_;
     bool visit_, readers_turn_ = true;
     unsigned newest_ = 0;
     uint64_t history_[HISTORY][fields::COUNTERS] = {};

@@ -33,6 +33,7 @@ class Drain {
     unsigned drained() const { return reader.drained; }
 
     void evaluate(unsigned full) {
+        if (asleep_) return;
         busy_ = to_reader_.valid;
         for (unsigned n = 0; n < config_.tile_slots; ++n) busy_ |= to_fetch_[n].valid;
         for (const auto &stage : to_writer_) busy_ |= stage.valid;
@@ -43,13 +44,11 @@ class Drain {
 
     // next: a tile that comes, or null.
     void update(const DrainTile *next) {
-        const bool asleep = !busy_ && !next && operands.idle() && queue_.empty() && lanes_.idle();
-        if (reader.draining()) counters_.add(fields::DRAIN_BUSY, 1);
-        if (asleep) {
-            fetch.params_read = false;
-            reader.update(nullptr, true);
+        if (asleep_ && !next) {
+            reader.skip();
             return;
         }
+        if (reader.draining()) counters_.add(fields::DRAIN_BUSY, 1);
         const bool merging = config_.merge && reader.constants.merges();
         const DrainTile *fetched = fetch_tile();
         const bool forked = fetch.offers() && config_.merge && fetched->merges();
@@ -67,6 +66,7 @@ class Drain {
         fetch.update(fetched, params_granted, params_arrive, released, to_reader);
         given_ = !to_reader && (given_ || to_operands);
         move_tiles(next, to_reader);
+        asleep_ = !busy_ && !next && operands.idle() && queue_.empty() && lanes_.idle();
     }
 
   private:
@@ -79,6 +79,7 @@ class Drain {
     ValueQueue queue_;
     DelayLine lanes_, last_;  // psums that have been read; those that are a tile's last
     bool busy_ = false, given_ = false;
+    bool asleep_ = false;  // without a tile nothing changes
     unsigned released_half_ = 0;
 
     static const DrainTile *of(const StreamRegister<DrainTile> &stage) {

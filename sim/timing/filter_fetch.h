@@ -33,9 +33,7 @@ class FilterFetch {
         address_ = unit.filter;
         words_left_ = unit.slot->unit.unit_words;
         sets_left_ = unit.slot->walk.wm;
-        mask_ = unit.slot->unit.filter_mask & columns_;
-        next_mask_ = mask_;
-        shift_mask(cycle);
+        take_mask(unit.slot->unit.filter_mask & columns_, cycle);
     }
 
     bool request() const { return busy && !fresh && words_left_ != 0 && waiting_ != QUEUE_WORDS; }
@@ -51,7 +49,7 @@ class FilterFetch {
 
     // Sends a value to `takers` columns. Returns whether it was the unit's last one.
     bool send(uint64_t cycle, unsigned &takers) {
-        takers = unsigned(__builtin_popcount(mask_));
+        takers = takers_;
         const bool last_value = value_ == unit.slot->unit.filters - 1;
         if (last_value || value_ % 8 == 7) --words_, --waiting_;
         if (!last_value) return ++value_, false;
@@ -60,8 +58,7 @@ class FilterFetch {
             busy = false;
             return true;
         }
-        mask_ = next_mask_;
-        shift_mask(cycle + 1);
+        take_mask(next_mask_, cycle + 1);
         return false;
     }
 
@@ -69,13 +66,16 @@ class FilterFetch {
     static constexpr unsigned QUEUE_WORDS = 4;
     const uint32_t columns_;
     uint32_t address_ = 0, mask_ = 0, next_mask_ = 0;
+    unsigned takers_ = 0;  // columns that mask_ names
     int words_left_ = 0, sets_left_ = 0, value_ = 0;
     unsigned waiting_ = 0, words_ = 0;
     uint64_t shifted_ = 0;  // cycle from which on next_mask_ names the next filter set's columns
 
-    // The hardware shifts by a column a cycle, from `cycle` on.
-    void shift_mask(uint64_t cycle) {
-        next_mask_ = next_mask_ << 1 & columns_;
+    // From `cycle` on; the mask behind it is shifted by a column a cycle.
+    void take_mask(uint32_t mask, uint64_t cycle) {
+        mask_ = mask;
+        takers_ = unsigned(__builtin_popcount(mask));
+        next_mask_ = mask << 1 & columns_;
         for (shifted_ = cycle; mask_ & next_mask_; ++shifted_) next_mask_ = next_mask_ << 1 & columns_;
     }
 };

@@ -2,11 +2,18 @@
 
 namespace eyas::timing {
 
+// The memory's bucket of tokens fills, and what it drives follows.
+static uint64_t settle_cycles(const Config &config, const MemorySettings &settings) {
+    const double rate = settings.bytes_per_cycle;
+    return 8 + (rate > 0 ? uint64_t(4 * config.bus_bytes / rate) : 0);
+}
+
 Machine::Machine(const Config &config, uint8_t *memory, uint64_t memory_bytes,
                  const MemorySettings &settings, uint32_t address, uint32_t length)
     : counters(config, ODD_START), config_(config),
       memory_(memory, memory_bytes, config.bus_bytes, settings), sequencer_(config, program_),
-      load_(config), compute_(config, counters), store_(config), fmap_writes_(config.ifmap_ports) {
+      load_(config), compute_(config, counters), store_(config), fmap_writes_(config.ifmap_ports),
+      settle_cycles_(settle_cycles(config, settings)) {
     const auto *words = reinterpret_cast<const uint32_t *>(memory + (address - settings.base));
     for (uint32_t n = 0; n < length; ++n)
         program_.push_back(Command::at(words + n * COMMAND_BYTES / sizeof(uint32_t)));
@@ -24,6 +31,44 @@ bool Machine::run(uint64_t cycles) {
 
 bool Machine::step() {
     ++cycle_;
+    if (!resting_) return step_all();
+    const Command *command = sequencer_.gate.offered[COMPUTE];
+    compute_.evaluate(command);
+    const bool ended = compute_.ended_for_load || compute_.ended_for_store;
+    if (!ended && !(command && compute_.command_ready)) {
+        rest();
+        return false;
+    }
+    resting_ = false;
+    memory_.cycle += rested_;
+    sequencer_.queues.skip(rested_);
+    rested_ = 0;
+    return step_all();
+}
+
+// A cycle in which only the array and the drain do something.
+void Machine::rest() {
+    ++rested_;
+    grant_reads();
+    grant_filters();
+    grant_writes();
+    counters.add(fields::CYCLES, 1);
+    counters.add(fields::GLB_READS, glb_reads_);
+    counters.add(fields::GLB_WRITES, glb_writes_);
+    count_stalls();
+    compute_.update(nullptr, ifmap_banks_, filter_banks_, cycle_ + 1);
+    move_banks();
+    counters.update(false, false);
+}
+
+bool Machine::nothing_else_works(const bool taken[], const unsigned ended[]) const {
+    for (unsigned engine = 0; engine < ENGINES; ++engine)
+        if (taken[engine] || ended[engine]) return false;
+    return !load_.busy && !store_.busy && store_.reader.idle() && !dispatch_.running() &&
+           !dispatch_.to_vector && sequencer_.fetch.idle() && sequencer_.queues.stuck();
+}
+
+bool Machine::step_all() {
     const Subordinate bus = memory_.out;
     TokenGate &gate = sequencer_.gate;
     gate.evaluate(sequencer_.queues);
@@ -66,9 +111,10 @@ bool Machine::step() {
     dispatch_.update(vector_taken, vector_done);
     compute_.update(gate.offered[COMPUTE], ifmap_banks_, filter_banks_, cycle_ + 1);
     sequencer_.update(bus.arready, bus.rvalid && for_commands, bus.rlast, taken, ended);
-    for (unsigned n = 0; n < config_.ifmap_ports; ++n) ifmap_banks_[n].update();
-    for (unsigned n = 0; n < config_.filter_ports; ++n) filter_banks_[n].update();
+    move_banks();
     counters.update(reads_counter, records);
+    idle_cycles_ = nothing_else_works(taken, ended) ? idle_cycles_ + 1 : 0;
+    resting_ = idle_cycles_ > settle_cycles_;
 
     if (sequencer_.queues.invalid) failure = "a command's opcode, engine or block does not exist";
     if (sequencer_.no_end()) failure = "the program has no END";
@@ -95,6 +141,11 @@ Manager Machine::drive(bool for_commands) const {
     out.wlast = store_.w_last;
     out.bready = store_.b_ready;
     return out;
+}
+
+void Machine::move_banks() {
+    for (unsigned n = 0; n < config_.ifmap_ports; ++n) ifmap_banks_[n].update();
+    for (unsigned n = 0; n < config_.filter_ports; ++n) filter_banks_[n].update();
 }
 
 // Reads of fmaps, highest priority first: operands of lanes, STORE, rows, vector unit.

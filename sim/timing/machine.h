@@ -2,6 +2,8 @@
 //
 // A cycle has two halves. First all parts say, from their registers, what they drive (`evaluate`);
 // then, with what others drive known, they take their registers to the next cycle (`update`).
+// Where nothing but the array with its drain can do anything, the rest of the machine and the memory
+// are left out until something can.
 
 #pragma once
 
@@ -49,13 +51,21 @@ class Machine {
     // Grants of this cycle.
     bool store_granted_ = false, vector_read_ = false, vector_write_ = false, load_granted_ = false;
     unsigned glb_reads_ = 0, glb_writes_ = 0;
+    // While only the array works, everything else rests.
+    uint64_t settle_cycles_;               // until an idle memory is at rest
+    uint64_t idle_cycles_ = 0, rested_ = 0;  // without a transfer; of these, not simulated
+    bool resting_ = false;
 
     bool step();
+    bool step_all();
+    void rest();
+    bool nothing_else_works(const bool taken[], const unsigned ended[]) const;
     Manager drive(bool for_commands) const;
     void grant_reads();
     void grant_operands();
     void grant_filters();
     void grant_writes();
+    void move_banks();
     void count(const Subordinate &bus, bool taken);
     void count_stalls();
 };

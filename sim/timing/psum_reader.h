@@ -21,7 +21,6 @@ class PsumReader {
         : merge_(config.merge), order_(config), columns_(config), on_turn_(on_turn) {}
 
     bool draining() const { return state_ == READING || state_ == NEXT_GROUP; }
-    bool waits_for_psums() const { return state_ == WAIT; }
 
     // credit, empty: of the value queue. full: psum memories. room: behind, for the tile.
     // operands: there is one for each lane.
@@ -75,6 +74,9 @@ class PsumReader {
         merging_ = merging;
         on_turn_ = !on_turn_;
     }
+
+    // A cycle in which there is no tile.
+    void skip() { on_turn_ = !on_turn_; }
 
   private:
     enum State { IDLE, WAIT, READING, NEXT_GROUP } state_ = IDLE;
