@@ -4,15 +4,13 @@
                        └─► passes ─► program with snapshots ─► engine ─┴─► records, total
 
 A network is compiled and run as one program, on random ifmaps: cycles depend on shapes alone.
-Layers overlap. A layer's share begins where the one before ends, and ends with the layer's last
-byte in memory; what comes behind the last of them is the last layer's. So the shares add up to the
-run, exactly.
+How a run is shared out among layers that overlap: eyas.sim.bench_shares.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,10 +23,12 @@ from eyas.compiler.writer import compile_graph
 from eyas.config import Config
 from eyas.errors import ConfigError
 from eyas.registers import Counter
-from eyas.sim.bench_record import Record, layer_record, moved_words, total_record
+from eyas.sim.bench_record import Record, layer_record, total_record
+from eyas.sim.bench_shares import layer_shares
 from eyas.sim.memory_timing import MemoryTiming
 from eyas.sim.networks import NETWORKS
 from eyas.sim.program_run import ProgramRunner
+from eyas.sim.timing_model import predict
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 STANDARD = tuple(name for name in NETWORKS if name != "vgg16_conv3_to_5")
 """The networks that are measured where none is named."""
 ENGINES = ("model", "rtl")
-
-Shares = list[dict[Counter, int]]
 
 
 class Reporter(Protocol):
@@ -70,6 +68,12 @@ class Measurement:
     def bytes_per_cycle(self) -> float:
         """What memory and its bus carry at most."""
         return min(self.timing.bytes_per_cycle, self.config.memory.bus_bytes)
+
+
+class _Run(NamedTuple):
+    profile: list[dict[Counter, int]]
+    counters: dict[Counter, int]
+    seconds: float
 
 
 class Bench:
@@ -110,13 +114,12 @@ class Bench:
     def measure_graph(self, graph: Graph, batch: int = 1) -> Measurement:
         """Compiles a graph, before any pass, for a batch and runs it."""
         program = with_profile(self._compiled(graph, batch))
-        shares, seconds = self._rtl(program) if self.engine == "rtl" else self._model(program)
-        macs, moved = useful_macs(graph), moved_words(program)
+        run = self._rtl(program) if self.engine == "rtl" else self._model(program)
+        shares = layer_shares(program, run.profile, run.counters, self.config)
+        macs = {name: batch * count for name, count in useful_macs(graph).items()}
         layers = [
-            layer_record(
-                graph.name, e.name, batch * macs.get(e.name, 0), share, words, self.config, batch
-            )
-            for e, share, words in zip(program.layers, shares, moved, strict=True)
+            layer_record(graph.name, e.name, macs.get(e.name, 0), share, self.config, batch)
+            for e, share in zip(program.layers, shares, strict=True)
         ]
         return Measurement(
             graph.name,
@@ -126,7 +129,7 @@ class Bench:
             program.layers,
             layers,
             total_record(layers, self.config),
-            seconds,
+            run.seconds,
         )
 
     def _compiled(self, graph: Graph, batch: int) -> Program:
@@ -137,8 +140,8 @@ class Bench:
         self.reporter.status(f"{graph.name}: mapping layers")
         return compile_graph(run_passes(graph), self.config, progress=progress)
 
-    def _rtl(self, program: Program) -> tuple[Shares, float]:
-        """Runs a program in RTL: its layers' shares of the counters, and seconds."""
+    def _rtl(self, program: Program) -> _Run:
+        """Runs a program in RTL."""
         self._runner = self._runner or ProgramRunner(
             self.config, status=lambda text: self.reporter.status(text)
         )
@@ -150,16 +153,13 @@ class Bench:
         result = self._runner.run(
             program, inputs, timing=self.timing, progress=self._progress(program, "simulating")
         )
-        shares = to_the_end(result.profile, result.run.counters, self.config)
-        return shares, result.run.seconds
+        return _Run(result.profile, result.run.counters, result.run.seconds)
 
-    def _model(self, program: Program) -> tuple[Shares, float]:
+    def _model(self, program: Program) -> _Run:
         """As `_rtl`, by the timing model."""
-        from eyas.sim.timing_model import predict
-
         progress = self._progress(program, "predicting")
         result = predict(program, self.config, self.timing, progress=progress)
-        return to_the_end(result.profile, result.counters, self.config), result.seconds
+        return _Run(result.profile, result.counters, result.seconds)
 
     def _progress(self, program: Program, verb: str) -> Callable[[int], None]:
         predicted = program.predicted_cycles
@@ -184,21 +184,3 @@ def useful_macs(graph: Graph) -> dict[str, int]:
             _, e, f = layer.output_shape(graph.tensors[layer.input].shape)
             found[layer.name] = layer.filters.size * e * f
     return found
-
-
-def to_the_end(shares: Shares, counters: dict[Counter, int], config: Config) -> Shares:
-    """Layers' shares that add up to the counters of the whole run: the last one has its end.
-
-    Counters wrap; shares do not, unless a layer alone fills one: ConfigError says so.
-    """
-    modulus = 1 << config.control.counter_width
-    before = {c: sum(share[c] for share in shares[:-1]) for c in Counter}
-    last = {c: counters[c] - before[c] for c in Counter}
-    wrapped = [{c: n % modulus for c, n in share.items()} for share in (*shares[:-1], last)]
-    longest = max(share[Counter.CYCLES] for share in wrapped)
-    if longest * config.pes >= modulus:
-        raise ConfigError(
-            f"a layer of {longest:,} cycles can fill counters of {config.control.counter_width} "
-            f"bits: control.counter_width must be at least {(longest * config.pes).bit_length()}"
-        )
-    return wrapped

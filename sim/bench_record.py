@@ -1,11 +1,8 @@
 """What `eyas bench` says of a layer or a network: from hardware counters to JSON.
 
-    share of the counters ┐
-    words that STORE and  ├─► Record ─► total of a network ─► list of objects
-    VECTOR move in it     ┘
+    Share of a layer ─► Record ─► total of a network ─► list of objects
 
-docs/performance.md defines each key. Where a counter holds two directions, the program tells them
-apart: STORE and VECTOR run in order, so what comes between two snapshots of the counters is known.
+docs/performance.md defines each key.
 """
 
 import json
@@ -13,11 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from eyas.command import Opcode, Space
-from eyas.compiler.program import Program
 from eyas.config import BEAT_LANES, WORD_LANES, Config
 from eyas.registers import SPAD_ACCESSES_PER_MAC, Counter
 from eyas.sim.bench_energy import energy
+from eyas.sim.bench_shares import Share
 
 STALLS = {
     "ifmaps": Counter.STALL_IFMAPS,
@@ -68,49 +64,20 @@ class Record:
         return max(self.stalls.items(), key=lambda stall: stall[1])
 
 
-@dataclass(frozen=True)
-class Moved:
-    """Words of the GLB that move between a snapshot of the counters and the one before."""
-
-    stored: int = 0
-    """Read by STORE."""
-    vector_written: int = 0
-    """Written by VECTOR."""
-
-
-def moved_words(program: Program) -> list[Moved]:
-    """What STORE and VECTOR move in each layer's share, of a program with snapshots.
-
-    Layers may take turns; a share has what the counters have, whosever it is.
-    """
-    shares = [Moved()] * len(program.layers)
-    stored = written = 0
-    for command, layer in zip(program.commands, program.places[:, 0], strict=True):
-        values = command.values
-        if command.opcode == Opcode.VECTOR:
-            written += values["blocks"] * values["out_height"] * values["out_width"]
-        elif command.opcode == Opcode.STORE and values["space"] != Space.COUNTERS:
-            stored += values["n0"] * values["n1"] * values["n2"]
-        elif command.opcode == Opcode.STORE:
-            shares[layer] = Moved(stored, written)
-            stored = written = 0
-    return shares
-
-
 def layer_record(
     network: str,
     layer: str,
     macs: int,
-    counters: Mapping[Counter, int],
-    moved: Moved,
+    share: Share,
     config: Config,
     batch: int,
 ) -> Record:
-    """The record of a layer with these useful MACs, from its share of the counters."""
-    loaded = counters[Counter.GLB_DMA_WORDS] - moved.stored
-    vector_read = counters[Counter.GLB_VECTOR_WORDS] - moved.vector_written
-    reads = counters[Counter.GLB_READS] + moved.stored + vector_read
-    writes = counters[Counter.GLB_WRITES] + loaded + moved.vector_written
+    """The record of a layer with these useful MACs, from its share of a run."""
+    counters = share.counters
+    loaded = counters[Counter.GLB_DMA_WORDS] - share.stored
+    vector_read = counters[Counter.GLB_VECTOR_WORDS] - share.vector_written
+    reads = counters[Counter.GLB_READS] + share.stored + vector_read
+    writes = counters[Counter.GLB_WRITES] + loaded + share.vector_written
     spads = SPAD_ACCESSES_PER_MAC * counters[Counter.ACTIVE_MACS] + counters[Counter.SPAD_WRITES]
     noc_words = -(-noc_values(counters, config) // WORD_LANES)
     read_bytes = counters[Counter.MEMORY_READ_BYTES]

@@ -7,6 +7,7 @@ from eyas.commands.output import console, report, table
 if TYPE_CHECKING:
     from eyas.sim.bench import Measurement
     from eyas.sim.bench_eyeriss import Comparison
+    from eyas.sim.bench_record import Record
 
 
 def report_measurement(measurement: "Measurement") -> None:
@@ -21,10 +22,10 @@ def report_measurement(measurement: "Measurement") -> None:
             entry.name,
             entry.shape,
             entry.bound,
-            f"{record.cycles:,}",
+            f"{record.cycles:,}" if record.cycles else "",
             f"{record.utilisation:.1%}" if record.macs else "",
-            f"{record.memory_bytes / record.cycles:.2f}",
-            _main_stall(record.main_stall, record.cycles),
+            f"{record.memory_bytes / record.cycles:.2f}" if record.cycles else "",
+            _main_stall(record) if record.cycles else "(beside others)",
         )
     console().print(layers)
     console().print()
@@ -32,9 +33,10 @@ def report_measurement(measurement: "Measurement") -> None:
     console().print()
 
 
-def _main_stall(stall: tuple[str, int], cycles: int) -> str:
-    cause, stalled = stall
-    return f"{cause.replace('_', ' ')} {stalled / cycles:.1%}" if stalled else ""
+def _main_stall(record: "Record") -> str:
+    cause, stalled = record.main_stall
+    share = stalled / record.cycles
+    return f"{cause.replace('_', ' ')} {share:.1%}" if share >= 0.001 else ""
 
 
 def _totals(measurement: "Measurement") -> dict[str, str]:

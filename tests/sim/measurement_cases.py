@@ -4,7 +4,8 @@ from eyas.compiler.program import LayerEntry
 from eyas.config import Config
 from eyas.registers import Counter
 from eyas.sim.bench import Measurement
-from eyas.sim.bench_record import Moved, layer_record, total_record
+from eyas.sim.bench_record import layer_record, total_record
+from eyas.sim.bench_shares import Share
 from eyas.sim.memory_timing import MemoryTiming
 
 
@@ -28,7 +29,7 @@ def invented(network: str, macs: dict[str, int], batch: int = 1) -> Measurement:
             glb_reads=useful // 160,
             glb_writes=useful // 160,
         )
-        layers.append(layer_record(network, layer, useful, counters, Moved(), config, batch))
+        layers.append(layer_record(network, layer, useful, Share(counters), config, batch))
     entries = [
         LayerEntry(n, name, kind, "", "", "array", 1, "array", 0, name)
         for n, (name, kind) in enumerate(zip(macs, _KINDS * len(macs), strict=False))

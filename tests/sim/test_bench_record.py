@@ -8,7 +8,8 @@ from measurement_cases import counts
 
 from eyas.config import Config
 from eyas.sim.bench_energy import energy
-from eyas.sim.bench_record import Moved, Record, layer_record, save_json, total_record
+from eyas.sim.bench_record import Record, layer_record, save_json, total_record
+from eyas.sim.bench_shares import Share
 
 TINY = Config.load("tiny4x4")
 KEYS = (
@@ -30,7 +31,7 @@ def one_layer() -> Record:
         noc_ifmap_beats=31, noc_filter_values=13, noc_psums=20, memory_read_bytes=1312,
         memory_write_bytes=400,
     )  # fmt: skip
-    return layer_record("net", "conv", 8000, counters, Moved(50, 5), TINY, 2)
+    return layer_record("net", "conv", 8000, Share(counters, 50, 5), TINY, 2)
 
 
 def test_layer_by_hand():
