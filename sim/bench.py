@@ -65,6 +65,11 @@ class Measurement:
     """That the engine took, without compiling."""
 
     @property
+    def records(self) -> list[Record]:
+        """The objects of the JSON list."""
+        return [*self.layers, self.total]
+
+    @property
     def bytes_per_cycle(self) -> float:
         """What memory and its bus carry at most."""
         return min(self.timing.bytes_per_cycle, self.config.memory.bus_bytes)

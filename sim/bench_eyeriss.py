@@ -1,7 +1,7 @@
 """Eyeriss's published figures, beside ours: 168 PEs at 200 MHz, 16-bit values.
 
     bench_eyeriss.csv ─► published ─┐
-    Measurement ────────────────────┴─► compare ─► a Comparison for each layer, and the total
+    records of a network ───────────┴─► compare ─► a Comparison for each layer, and the total
 
 Y.-H. Chen, T. Krishna, J. S. Emer and V. Sze, "Eyeriss: An Energy-Efficient Reconfigurable
 Accelerator for Deep Convolutional Neural Networks", IEEE JSSC 52(1), 2017, tables V and VI.
@@ -11,7 +11,6 @@ import csv
 from dataclasses import dataclass
 from importlib import resources
 
-from eyas.sim.bench import Measurement
 from eyas.sim.bench_record import Record
 
 SOURCE = "Chen et al., IEEE JSSC 52(1), 2017, tables V (AlexNet) and VI (VGG-16)"
@@ -72,13 +71,13 @@ def published() -> dict[str, list[Published]]:
     return found
 
 
-def compare(measurement: Measurement) -> list[Comparison]:
-    """Each line of Eyeriss's table of the measured network, beside what was measured.
+def compare(records: list[Record]) -> list[Comparison]:
+    """Each line of Eyeriss's table of a network, beside the records of its layers and total.
 
     Our total holds the pools as well, which theirs leaves out.
     """
-    ours = {record.layer: record for record in (*measurement.layers, measurement.total)}
-    return [_compared(line, ours[line.layer]) for line in published()[measurement.network]]
+    ours = {record.layer: record for record in records}
+    return [_compared(line, ours[line.layer]) for line in published()[records[0].network]]
 
 
 def _compared(theirs: Published, ours: Record) -> Comparison:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from eyas.config import BEAT_LANES, WORD_LANES, Config
+from eyas.errors import ModelError
 from eyas.registers import SPAD_ACCESSES_PER_MAC, Counter
 from eyas.sim.bench_energy import energy
 from eyas.sim.bench_shares import Share
@@ -139,6 +140,14 @@ def total_record(layers: list[Record], config: Config) -> Record:
 def save_json(records: Iterable[Record], path: Path) -> None:
     """Writes a list of objects, one a record."""
     path.write_text(json.dumps([asdict(record) for record in records], indent=1) + "\n", "utf-8")
+
+
+def load_json(path: Path) -> list[Record]:
+    """The records that `save_json` wrote. Raises ModelError for any other file."""
+    try:
+        return [Record(**entry) for entry in json.loads(path.read_text("utf-8"))]
+    except (ValueError, TypeError):
+        raise ModelError(f"{path}: not a file that `eyas bench --json` wrote") from None
 
 
 def _utilisation(macs: int, cycles: int, config: Config) -> float:

@@ -81,7 +81,7 @@ def command(
             if against:
                 report_against(measured[-1])
             if json_path:  # after each network: what is there is kept if the next one is stopped
-                save_json((r for m in measured for r in (*m.layers, m.total)), json_path)
+                save_json([record for m in measured for record in m.records], json_path)
     if plot_path:
         from eyas.sim.bench_plot import plot
 

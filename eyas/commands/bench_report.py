@@ -72,7 +72,7 @@ def report_against(measurement: "Measurement") -> None:
     """Prints Eyeriss's figures of the network beside the measured ones."""
     from eyas.sim.bench_eyeriss import SOURCE, compare, published
 
-    lines = compare(measurement)
+    lines = compare(measurement.records)
     used = table("PEs used", right=["Eyeriss, processing", "with loading", "Eyas"])
     for line in lines:
         shares = (line.processing, line.overall, line.utilisation)

@@ -7,8 +7,9 @@ import pytest
 from measurement_cases import counts
 
 from eyas.config import Config
+from eyas.errors import ModelError
 from eyas.sim.bench_energy import energy
-from eyas.sim.bench_record import Record, layer_record, save_json, total_record
+from eyas.sim.bench_record import Record, layer_record, load_json, save_json, total_record
 from eyas.sim.bench_shares import Share
 
 TINY = Config.load("tiny4x4")
@@ -68,6 +69,7 @@ def test_json_has_the_keys_and_nothing_else(tmp_path):
     path = tmp_path / "bench.json"
     save_json([one_layer(), total_record([one_layer()], TINY)], path)
     objects = json.loads(path.read_text("utf-8"))
+    assert load_json(path) == [one_layer(), total_record([one_layer()], TINY)]
     assert [entry["layer"] for entry in objects] == ["conv", "total"]
     for entry in objects:
         assert list(entry) == KEYS == [field.name for field in fields(Record)]
@@ -76,3 +78,11 @@ def test_json_has_the_keys_and_nothing_else(tmp_path):
         assert (
             sum(v for k, v in entry["energy"].items() if k != "total") == entry["energy"]["total"]
         )
+
+
+@pytest.mark.parametrize("text", ["no JSON", '[{"network": "vww"}]', "[1]"])
+def test_another_file_is_refused(tmp_path, text):
+    path = tmp_path / "other.json"
+    path.write_text(text)
+    with pytest.raises(ModelError, match="not a file that `eyas bench --json` wrote"):
+        load_json(path)
