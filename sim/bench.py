@@ -119,7 +119,7 @@ class Bench:
     def measure_graph(self, graph: Graph, batch: int = 1) -> Measurement:
         """Compiles a graph, before any pass, for a batch and runs it."""
         if batch != 1:
-            raise ConfigError(f"{graph.name}: programs take one image; batch must be 1, not {batch}")
+            raise ConfigError(f"{graph.name}: a program takes one image; batch must be 1")
         program = with_profile(self._compiled(graph, batch))
         run = self._rtl(program) if self.engine == "rtl" else self._model(program)
         shares = layer_shares(program, run.profile, run.counters, self.config)
