@@ -76,7 +76,12 @@ def tensor_lifetimes(graph: Graph) -> list[Lifetime]:
         for name in map(partial(root, graph), (*layer.inputs, layer.output)):
             last[name] = max(last.get(name, step), step)
     return [
-        Lifetime(name, fmap_words(graph.tensors[name].shape) * WORD_BYTES, step, last[name])
+        Lifetime(
+            name,
+            graph.batch * fmap_words(graph.tensors[name].shape) * WORD_BYTES,
+            step,
+            last[name],
+        )
         for name, step in first.items()
     ]
 

@@ -131,14 +131,16 @@ def _least_cycles(shape: ConvShape, config: Config, points: np.ndarray) -> np.nd
         ]
     )
     drain = -(-(we * wf * wm) // config.ppu.lanes) * psums * steps * (2 if shape.merge else 1)
-    tiles = -(-shape.e // we) * _fractional_tiles(shape, wf * steps)
+    tiles = shape.images * -(-shape.e // we) * _fractional_tiles(shape, wf * steps)
     groups = -(-shape.groups // q) if shape.depthwise else shape.groups * -(-shape.m // (p * wm))
     array = tiles * groups * np.maximum(shape.parts * passes * (a_pass + ring), drain)
     words = shape.parts * units * wm * -(-filters // WORD_LANES) + 2 * wm * psums
     filter_words = words * (1 if shape.uniform else groups)
     ifmap = channel_blocks(shape.c * shape.groups) * shape.h * shape.w
     ofmap = channel_blocks(shape.m * shape.groups) * shape.e * shape.f * (2 if shape.merge else 1)
-    memory = (filter_words + ifmap + ofmap) * (WORD_BYTES // config.memory.bus_bytes)
+    memory = (filter_words + shape.images * (ifmap + ofmap)) * (
+        WORD_BYTES // config.memory.bus_bytes
+    )
     return np.maximum(array, memory) + config.array.rows * filters
 
 

@@ -20,6 +20,7 @@ HOST_STEPS = ("quantize", "dequantize", "softmax")
 def check(graph: Graph, stage: str = "front end") -> None:
     """Raises ModelError, which names `stage`, for the first rule that the graph breaks."""
     try:
+        require(graph.batch >= 1, "batch", f"must be at least 1, not {graph.batch}")
         for name, tensor in graph.tensors.items():
             _check_tensor(graph, name, tensor)
         _check_names(graph)

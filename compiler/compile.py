@@ -4,6 +4,7 @@ model ─import_onnx or import_tflite─► Graph ─run_passes─► Graph ─c
                        (checked)          (checked after each)
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,13 @@ Model = str | Path | bytes | onnx.ModelProto | Graph
 graph."""
 
 
-def load_graph(model: Model) -> Graph:
-    """The graph of a model after all passes. Raises ModelError for what is not supported."""
-    return run_passes(import_model(model))
+def load_graph(model: Model, batch: int | None = None) -> Graph:
+    """The graph of a model after all passes, for a batch if one is given.
+
+    Raises ModelError for what is not supported.
+    """
+    graph = import_model(model)
+    return run_passes(graph if batch is None else replace(graph, batch=batch))
 
 
 def import_model(model: Model) -> Graph:
@@ -37,10 +42,13 @@ def import_model(model: Model) -> Graph:
     return import_onnx(model)
 
 
-def compile_model(model: Model, config: str | Path | Config, **options: Any) -> Program:
+def compile_model(
+    model: Model, config: str | Path | Config, batch: int | None = None, **options: Any
+) -> Program:
     """The program that runs `model` on a machine of `config`: a preset, a .toml file or a Config.
 
-    `options` are those of `compile_graph`. Raises ModelError for a model that is not supported and
-    ConfigError for one that the configuration cannot hold.
+    batch: images that a run computes; those of the graph, or one, unless given. `options` are those
+    of `compile_graph`. Raises ModelError for a model that is not supported and ConfigError for one
+    that the configuration cannot hold.
     """
-    return compile_graph(load_graph(model), Config.load(config), **options)
+    return compile_graph(load_graph(model, batch), Config.load(config), **options)

@@ -52,6 +52,10 @@ class ConvShape:
     ifmap_rows_apart: bool = False
     ofmap_rows_apart: bool = False
     """Whether their rows do not follow each other in memory: those of views may not."""
+    images: int = 1
+    """Of a batch, that tiles do not span; see batch.py."""
+    merged: int = 1
+    """Images of a batch that are a single one here: h, e or, in one row, w and f hold them all."""
 
     @classmethod
     def of(
@@ -110,28 +114,51 @@ class ConvShape:
     @property
     def macs(self) -> int:
         """Multiplications that the layer asks for, those with padding included."""
-        return self.groups * self.m * self.c * self.r * self.s * self.e * self.f
+        channels = self.groups * self.m * self.c
+        return channels * self.r * self.s * self.e * self.f * self.images
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether ofmap positions are those of the ifmap, and rows follow each other in memory."""
+        alone = (self.r, self.s, self.stride, self.h, self.w) == (1, 1, (1, 1), self.e, self.f)
+        return alone and not (self.ifmap_rows_apart or self.ofmap_rows_apart)
+
+    @property
+    def stacked(self) -> bool:
+        """Whether ofmap row n is that of image n."""
+        return self.merged > self.rows
+
+    @property
+    def ifmap_size(self) -> tuple[int, int]:
+        """Height and width of an image's ifmap."""
+        return self.h * self.rows // self.merged, self.w // self.rows
+
+    @property
+    def ofmap_size(self) -> tuple[int, int]:
+        """Height and width of an image's ofmap."""
+        return self.e * self.rows // self.merged, self.f // self.rows
 
     def in_one_row(self) -> "ConvShape":
         """The layer with its rows one behind the other, as a single one: tiles of any length fit.
 
         Where a position sees others than itself, or rows are apart in memory, it stays as it is.
         """
-        alone = (self.r, self.s, self.stride, self.h, self.w) == (1, 1, (1, 1), self.e, self.f)
-        if not alone or self.ifmap_rows_apart or self.ofmap_rows_apart:
+        if not self.pointwise:
             return self
         width = self.h * self.w
         return replace(self, h=1, w=width, e=1, f=width, rows=self.h)
 
     def __str__(self) -> str:
-        h, w = self.h * self.rows, self.w // self.rows
-        e, f = self.e * self.rows, self.f // self.rows
+        (h, w), (e, f) = self.ifmap_size, self.ofmap_size
+        stride = (self.stride[1],) * 2 if self.stacked else self.stride
+        images = self.images * self.merged
         text = f"{self.c * self.groups}×{h}×{w} → {self.m * self.groups}×{e}×{f}"
         text += f", {self.r}×{self.s}"
-        for mark, pair in (("/", self.stride), (" dilation ", self.dilation)):
+        for mark, pair in (("/", stride), (" dilation ", self.dilation)):
             if pair != (1, 1):
                 text += mark + "×".join(str(n) for n in dict.fromkeys(pair))
-        return text + (f", {self.groups} groups" if self.groups > 1 else "")
+        text += f", {self.groups} groups" if self.groups > 1 else ""
+        return text + (f", {images} images" if images > 1 else "")
 
 
 def _uniform(layer: Convolution) -> bool:

@@ -87,7 +87,7 @@ class IfmapBuffers:
         memory, at = self.memory, buffer.window
         target = self._area(buffer, low, high)
         transfer = Transfer(
-            memory.word(buffer.block + low, at.y, at.x),
+            memory.word(buffer.block + low, at.y, at.x, at.image),
             target.start,
             target.counts,
             (memory.plane, memory.pitch),
@@ -128,7 +128,7 @@ class TileBuffers:
         area = self.area(tile, group, base + self.operand_offset)
         block = (self.operand.lane + group.m) // WORD_LANES
         transfer = Transfer(
-            self.operand.word(block, tile.e, tile.f),
+            self.operand.word(block, tile.e, tile.f, tile.image),
             area.start,
             area.counts,
             (self.operand.plane, self.operand.pitch),
@@ -143,7 +143,7 @@ class TileBuffers:
         first = ofmap.lane + group.m
         for block, count, lanes in lanes_of(first, group.count):
             yield Transfer(
-                ofmap.word(block, tile.e, tile.f),
+                ofmap.word(block, tile.e, tile.f, tile.image),
                 base + (block - first // WORD_LANES) * sizes.ofmap_plane,
                 (count, tile.we_valid, tile.f_valid),
                 (ofmap.plane, ofmap.pitch),

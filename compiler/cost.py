@@ -152,9 +152,7 @@ class _Estimator:
         if mapping.ifmaps != "block":
             return ifmaps
         # A window replaces the one before it piece by piece, during that one's last filter group.
-        loads = self.traffic.blocks * (
-            sizes.filter_groups if self.shape.depthwise else self.shape.groups
-        )
+        loads = self.traffic.windows
         if loads == 1:
             return 0.0
         pieces = ceil_div(sizes.chunks, mapping.seg_chunks)

@@ -7,9 +7,10 @@ block 0   . . . . .            block 1   . . . . .    lane 3 is the view's chann
           . . . . .                      . . ■ ■ .
 
 The parent's pitch and plane are the view's; what belongs to a word's other lanes is not its own.
+With a batch, the images of a channel block follow each other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from eyas.compiler.ir import Graph
 from eyas.compiler.views import recuts
@@ -29,29 +30,42 @@ class FmapPlace:
     """Of the first channel."""
     part: bool = False
     """Whether other fmaps have words or lanes of words between its own."""
+    image: int = 0
+    """Words from image to image of a batch."""
 
     @classmethod
-    def whole(cls, start: int, shape: tuple[int, int, int]) -> "FmapPlace":
-        """A fmap (C, H, W) with a region of its own."""
-        return cls(start, shape[2], shape[1] * shape[2])
+    def whole(cls, start: int, shape: tuple[int, int, int], batch: int = 1) -> "FmapPlace":
+        """Fmaps (C, H, W) of `batch` images, with a region of their own."""
+        positions = shape[1] * shape[2]
+        return cls(start, shape[2], batch * positions, image=positions)
 
     @classmethod
     def of(cls, graph: Graph, name: str, start: int = 0) -> "FmapPlace":
         """The place of a tensor; `start` is that of its parent if it is a view."""
         tensor = graph.tensors[name]
         if tensor.view is None:
-            return cls.whole(start, tensor.shape)
+            return cls.whole(start, tensor.shape, graph.batch)
         parent = graph.tensors[tensor.view.parent]
+        whole = cls.whole(start, parent.shape, graph.batch)
         if recuts(tensor, parent):
-            return cls.whole(start, tensor.shape)
-        at, (_, height, width) = tensor.view, parent.shape
+            return replace(whole, pitch=tensor.shape[2])
+        at = tensor.view
         block, lane = divmod(at.c, WORD_LANES)
-        word = start + (block * height + at.y) * width + at.x
-        return cls(word, width, height * width, lane, tensor.shape != parent.shape)
+        word = whole.word(block, at.y, at.x)
+        return replace(whole, start=word, lane=lane, part=tensor.shape != parent.shape)
 
-    def word(self, block: int, y: int, x: int) -> int:
+    @property
+    def images(self) -> int:
+        """Of the batch."""
+        return self.plane // self.image
+
+    def word(self, block: int, y: int, x: int, image: int = 0) -> int:
         """Memory address, in words, of a position in a channel block, counted from the first."""
-        return self.start + block * self.plane + y * self.pitch + x
+        return self.start + block * self.plane + image * self.image + y * self.pitch + x
+
+    def stacked(self) -> "FmapPlace":
+        """A fmap of one row an image, as one fmap with a row for each image."""
+        return replace(self, pitch=self.image)
 
 
 def lanes_of(first: int, count: int) -> list[tuple[int, int, int]]:

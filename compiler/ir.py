@@ -32,7 +32,7 @@ class View:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An int8 fmap of shape (C, H, W), batch 1; value = scale * (int8 - zero_point)."""
+    """An int8 fmap of shape (C, H, W) an image; value = scale * (int8 - zero_point)."""
 
     name: str
     shape: tuple[int, int, int]
@@ -218,6 +218,9 @@ class Graph:
 
     A parent of views is written when they all are, and they with it. Graphs without ports take and
     give their tensors as they are, int8 (1, C, H, W).
+
+    `batch` images are computed together: a tensor holds one fmap for each of them, in the order
+    [channel block][image][row][column]. Constants are the same for all images.
     """
 
     name: str
@@ -230,3 +233,4 @@ class Graph:
     input_ports: list[Port] = field(default_factory=list)
     output_ports: list[Port] = field(default_factory=list)
     host_steps: list[HostStep] = field(default_factory=list)
+    batch: int = 1

@@ -20,11 +20,12 @@ def layer_entry(writer: ConvolutionWriter | PoolWriter) -> LayerEntry:
 def _pool(writer: PoolWriter) -> LayerEntry:
     layer, (c, h, w) = writer.layer, writer.shape
     size = f"{c}×{h}×{w} → {c}×{writer.cut.e}×{writer.cut.f}, {layer.window[0]}×{layer.window[1]}"
+    images = f", {writer.ifmap.images} images" if writer.ifmap.images > 1 else ""
     return LayerEntry(
         writer.number,
         layer.name,
         "max pool",
-        f"{size}/{layer.stride[0]}",
+        f"{size}/{layer.stride[0]}{images}",
         str(writer.tiling),
         "vector unit",
         writer.predicted_cycles,
@@ -39,7 +40,7 @@ def _convolution(writer: ConvolutionWriter) -> LayerEntry:
     return LayerEntry(
         writer.number,
         shape.name,
-        convolution_kind(writer.layer, (shape.h, shape.w)),
+        convolution_kind(writer.layer, shape.ifmap_size),
         str(shape),
         str(writer.sizes.mapping),
         "array",

@@ -165,18 +165,25 @@ def _resident(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mappi
     room = config.glb.filter_words - sizes.merge_words
     whole = base.seg_rows == shape.r and base.seg_taps == sizes.tap_chunks
     for block_rows, block_cols in _blocks(tile_rows, tile_columns):
-        filters = "segment"
+        blocked = replace(base, block_rows=block_rows, block_cols=block_cols)
+        tiles, group_fits = block_rows * block_cols, sizes.group_words <= room
         if everything <= room:
-            filters = "layer"
-        elif block_rows * block_cols > 1 and sizes.group_words <= room:
-            filters = "group"
-        blocked = replace(base, block_rows=block_rows, block_cols=block_cols, filters=filters)
-        resident = _spread(shape, config, replace(blocked, ifmaps="block"))
-        fits = _fits(shape, config, resident)
-        if fits:
-            yield from _buffered(shape, config, resident)
-        if not (fits and whole) and (block_rows * block_cols == 1 or filters == "group"):
-            yield from _buffered(shape, config, _spread(shape, config, blocked))
+            choices = [replace(blocked, filters="layer")]
+        elif tiles > 1 and group_fits:
+            choices = [replace(blocked, filters="group")]
+        else:
+            choices = [blocked]
+        several = shape.images * tile_rows * tile_columns > tiles
+        if several and group_fits and everything > room:
+            choices.append(replace(blocked, filters="group", order="groups"))
+        for choice in choices:
+            resident = _spread(shape, config, replace(choice, ifmaps="block"))
+            fits = _fits(shape, config, resident)
+            if fits:
+                yield from _buffered(shape, config, resident)
+            shared = choice.filters == "group" and choice.order == "blocks"
+            if not (fits and whole) and (tiles == 1 or shared):
+                yield from _buffered(shape, config, _spread(shape, config, choice))
 
 
 def _spread(shape: ConvShape, config: Config, mapping: Mapping) -> Mapping:

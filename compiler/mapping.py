@@ -48,6 +48,9 @@ class Mapping:
     odd_pitch: bool = False
     """Rows and channel blocks of ifmap buffers an odd number of words apart. Banks are
     word-interleaved: with two of them this spreads what might all meet in one."""
+    order: str = "blocks"
+    """What the outer loop runs over: "blocks" of tiles, each with all filter groups, or filter
+    "groups", each with the blocks of all images."""
 
     def __str__(self) -> str:
         return (
@@ -56,6 +59,7 @@ class Mapping:
             f"segment={self.seg_rows}×{self.seg_taps}×{self.seg_chunks} "
             f"ifmaps={self.ifmaps} filters={self.filters}"
             + (" odd pitch" if self.odd_pitch else "")
+            + (f" order={self.order}" if self.order != "blocks" else "")
         )
 
 

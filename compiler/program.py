@@ -2,7 +2,7 @@
 
     program = compile_graph(graph, config)
     memory = program.memory_image()                       # uint8, ready to run but for the inputs
-    program.write_tensor(memory, "ifmap", values)         # int8 (C, H, W)
+    program.write_tensor(memory, "ifmap", values)         # int8 (C, H, W), of a batch (N, C, H, W)
     Interpreter(config, memory).run(program.program_address, len(program.commands))
     program.read_tensor(memory, "ofmap")
 
@@ -20,7 +20,7 @@ from eyas.compiler.ir import HostStep, Port, View
 from eyas.compiler.views import region
 from eyas.config import WORD_BYTES, Config
 from eyas.errors import ModelError
-from eyas.layout import fmap_words, pack_fmap, unpack_fmap
+from eyas.layout import fmap_words, pack_batch, unpack_batch
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,18 @@ class ProgramTensor:
     dtype: str = "int8"
     view: View | None = None
     """Of a tensor that lies inside of another one; `address` is then the parent's."""
+    batch: int = 1
+    """Images whose fmaps it holds."""
+
+    @property
+    def array_shape(self) -> tuple[int, ...]:
+        """(C, H, W), or (N, C, H, W) of a batch of more than one image."""
+        return self.shape if self.batch == 1 else (self.batch, *self.shape)
 
     @property
     def nbytes(self) -> int:
         """Bytes in memory of a tensor that is no view."""
-        return fmap_words(self.shape) * WORD_BYTES
+        return self.batch * fmap_words(self.shape) * WORD_BYTES
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,11 @@ class Program:
     host_steps: list[HostStep] = field(default_factory=list)
     """What the host runs before and behind the commands; the ports say how."""
 
+    @property
+    def batch(self) -> int:
+        """Images that a run computes."""
+        return max((tensor.batch for tensor in self.tensors.values()), default=1)
+
     def memory_image(self) -> np.ndarray:
         """Memory as the machine wants it before a run, uint8; inputs are zero."""
         memory = np.zeros(self.memory_bytes, np.uint8)
@@ -129,27 +141,32 @@ class Program:
         return self.tensors[name]
 
     def write_tensor(self, memory: np.ndarray, name: str, values: np.ndarray) -> None:
-        """Puts an int8 tensor (C, H, W) into memory. Raises ModelError for any other, or a view."""
+        """Puts an int8 tensor into memory: (C, H, W), or of a batch (N, C, H, W).
+
+        Raises ModelError for any other, or a view.
+        """
         tensor = self.tensor(name)
         if tensor.view is not None:
             raise ModelError(
                 f"{self.name}: tensor {name} is a part of {tensor.view.parent}: write that one"
             )
-        if values.dtype != np.int8 or values.shape != tensor.shape:
+        if values.dtype != np.int8 or values.shape != tensor.array_shape:
             raise ModelError(
-                f"{self.name}: tensor {name} must be int8 of shape {tensor.shape}, "
+                f"{self.name}: tensor {name} must be int8 of shape {tensor.array_shape}, "
                 f"not {values.dtype} of shape {values.shape}"
             )
-        memory[tensor.address : tensor.address + tensor.nbytes] = pack_fmap(values).reshape(-1)
+        words = pack_batch(values.reshape(tensor.batch, *tensor.shape))
+        memory[tensor.address : tensor.address + tensor.nbytes] = words.reshape(-1)
 
     def read_tensor(self, memory: np.ndarray, name: str) -> np.ndarray:
-        """An int8 tensor (C, H, W) from memory."""
+        """An int8 tensor from memory: (C, H, W), or of a batch (N, C, H, W)."""
         tensor = self.tensor(name)
         root = tensor if tensor.view is None else self.tensor(tensor.view.parent)
-        values = unpack_fmap(memory[root.address : root.address + root.nbytes], root.shape)
-        if tensor.view is None:
-            return values
-        return np.ascontiguousarray(region(values, tensor.view, tensor.shape))
+        words = memory[root.address : root.address + root.nbytes]
+        values = unpack_batch(words, root.batch, root.shape)
+        if tensor.view is not None:
+            values = np.ascontiguousarray(region(values, tensor.view, tensor.shape))
+        return values.reshape(tensor.array_shape)
 
     def place(self, command: int) -> Place:
         """The layer, tile, filter group and segment that a command, by index, belongs to."""

@@ -20,8 +20,9 @@ from eyas.errors import ModelError
 
 MAGIC = b"EYAS\r\n\x1a\n"
 """The line ends show a transfer as text."""
-VERSION = 2
-"""2: views, ports that are channels last or have a softmax, host steps. 1 is read as well."""
+VERSION = 3
+"""2: views, ports that are channels last or have a softmax, host steps. 3: batches. Older ones are
+read as well."""
 _PREFIX = struct.Struct("<8sIIQ")  # magic, version, header bytes, file bytes
 _CHECKSUM = struct.Struct("<I")
 _PLACE_BYTES = 16

@@ -1,7 +1,7 @@
 """Cuts a mapped convolution into blocks, filter groups, tiles and segments, in running order.
 
-    for block                 ifmap windows are loaded for
-      for filter group        filters are loaded for
+    for block of each image   ifmap windows are loaded for    \\ the other way round where the
+      for filter group        filters are loaded for          / mapping's order is "groups"
         for tile              psum banks drain after
           for segment         a COMPUTE runs
 
@@ -17,7 +17,8 @@ from eyas.compiler.mapping import Sizes
 
 @dataclass(frozen=True)
 class Tile:
-    """Ofmap positions from (e, f) on; `steps` is smaller in a last, ragged column of tiles."""
+    """Ofmap positions from (e, f) on, of an image; `steps` is smaller in a last, ragged column of
+    tiles."""
 
     number: int
     e: int
@@ -25,6 +26,7 @@ class Tile:
     we_valid: int
     f_valid: int
     steps: int
+    image: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,39 @@ class Segment:
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of the ifmap, clipped to what exists; at least one row and one column."""
+    """A rectangle of an image's ifmap, clipped to what exists; at least one row and one column."""
 
     y: int
     x: int
     height: int
     width: int
+    image: int = 0
+
+
+def running_order(sizes: Sizes) -> Iterator[tuple[list[Tile], FilterGroup]]:
+    """Every block with every filter group, in the mapping's order."""
+    cut, groups = list(blocks(sizes)), filter_groups(sizes)
+    if sizes.mapping.order == "groups":
+        yield from ((block, group) for group in groups for block in cut)
+    else:
+        yield from ((block, group) for block in cut for group in groups)
 
 
 def blocks(sizes: Sizes) -> Iterator[list[Tile]]:
-    """Blocks of tiles, row by row."""
+    """Blocks of tiles, image by image, row by row."""
+    number = 0
+    for image in range(sizes.shape.images):
+        for block in _image_blocks(sizes, image, number):
+            yield block
+            number += len(block)
+
+
+def _image_blocks(sizes: Sizes, image: int, number: int) -> Iterator[list[Tile]]:
+    """Blocks of an image; tiles are counted from `number` on."""
     shape, mapping = sizes.shape, sizes.mapping
     width = mapping.wf * mapping.steps
     rows = range(0, shape.e, mapping.we)
     columns = range(0, shape.f, width)
-    number = 0
     for top in range(0, len(rows), mapping.block_rows):
         for left in range(0, len(columns), mapping.block_cols):
             tiles = []
@@ -83,7 +103,8 @@ def blocks(sizes: Sizes) -> Iterator[list[Tile]]:
                 for f in columns[left : left + mapping.block_cols]:
                     f_valid = min(width, shape.f - f)
                     steps = ceil_div(f_valid, mapping.wf)
-                    tiles.append(Tile(number, e, f, min(mapping.we, shape.e - e), f_valid, steps))
+                    we_valid = min(mapping.we, shape.e - e)
+                    tiles.append(Tile(number, e, f, we_valid, f_valid, steps, image))
                     number += 1
             yield tiles
 
@@ -139,7 +160,8 @@ def segment_macs(sizes: Sizes, group: FilterGroup, tile: Tile, segment: Segment)
 
 
 def window(sizes: Sizes, tiles: list[Tile], segment: Segment | None) -> Window:
-    """The ifmap positions that `tiles` need for a segment, or for all filter rows and taps."""
+    """The ifmap positions that `tiles`, of one image, need for a segment, or for all filter rows
+    and taps."""
     shape, mapping = sizes.shape, sizes.mapping
     i, rows, s, taps = 0, shape.r, 0, shape.s
     if segment:
@@ -159,7 +181,7 @@ def window(sizes: Sizes, tiles: list[Tile], segment: Segment | None) -> Window:
     x, width = clipped(
         shape.w, x0 + f0 * shape.stride[1], x0 + (f1 - 1) * shape.stride[1] + width_taps
     )
-    return Window(y, x, height, width)
+    return Window(y, x, height, width, tiles[0].image)
 
 
 def clipped(size: int, low: int, high: int) -> tuple[int, int]:

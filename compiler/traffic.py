@@ -29,11 +29,13 @@ class Traffic:
         self.sizes, self.config = sizes, config
         self.shape, self.mapping = sizes.shape, sizes.mapping
         width = self.mapping.wf * self.mapping.steps
-        self.tile_rows = ceil_div(self.shape.e, self.mapping.we)
+        rows = ceil_div(self.shape.e, self.mapping.we)
+        self.tile_rows = self.shape.images * rows
+        """Of all images."""
         self.tile_columns = ceil_div(self.shape.f, width)
         self.tiles = self.tile_rows * self.tile_columns
         self.last_steps = ceil_div(self.shape.f - (self.tile_columns - 1) * width, self.mapping.wf)
-        self.blocks = ceil_div(self.tile_rows, self.mapping.block_rows)
+        self.blocks = self.shape.images * ceil_div(rows, self.mapping.block_rows)
         self.blocks *= ceil_div(self.tile_columns, self.mapping.block_cols)
         self.segments = list(self._segments())
 
@@ -54,12 +56,23 @@ class Traffic:
             step = mapping.wf * mapping.steps * mapping.block_cols
             columns = _covered(shape.w, shape.f, step, *self._axis(1))
             blocks = self._channel_blocks(sizes.chunks)
-            total = self._rectangles(rows, columns) * blocks
+            total = self._rectangles(rows, columns) * blocks * self._window_turns()
         else:
             total = self._segment_loads()
         pieces = ceil_div(sizes.chunks, mapping.seg_chunks) if mapping.ifmaps == "block" else 1
         first = self._rectangles([height], [width]) * ceil_div(sizes.ifmap_blocks, pieces)
-        return total, first
+        return shape.images * total, first
+
+    def _window_turns(self) -> int:
+        """How often windows are loaded: once, or for each filter group if others come between."""
+        shape, outer = self.shape, self.mapping.order == "groups" and self.blocks > 1
+        return self.sizes.filter_groups // shape.groups if outer and not shape.depthwise else 1
+
+    @property
+    def windows(self) -> int:
+        """Loads of windows of blocks."""
+        each = self.sizes.filter_groups if self.shape.depthwise else self.shape.groups
+        return self.blocks * each * self._window_turns()
 
     def _segment_loads(self) -> float:
         sizes, mapping, shape = self.sizes, self.mapping, self.shape
@@ -105,10 +118,11 @@ class Traffic:
         """Of all loads of filters, of the first one, and what no COMPUTE can hide."""
         sizes, mapping = self.sizes, self.mapping
         beats = WORD_BYTES / self.config.memory.bus_bytes
-        times = {"layer": 1, "group": self.blocks, "segment": self.tiles}[mapping.filters]
+        blocks = 1 if mapping.order == "groups" else self.blocks
+        times = {"layer": 1, "group": blocks, "segment": self.tiles}[mapping.filters]
         if mapping.filters != "layer" and sum(n for *_, n in self.segments) == 1:
             # What comes again at once is still there.
-            times = 1 if sizes.distinct_groups == 1 else self.blocks
+            times = 1 if sizes.distinct_groups == 1 else blocks
         total = sizes.distinct_groups * sizes.group_words * times * beats
         first = sizes.segment_words * beats
         pieces = {"layer": 1, "group": sizes.group_words, "segment": sizes.segment_words}
@@ -130,7 +144,7 @@ class Traffic:
             shape.ofmap_lane,
         )
         last = channel_blocks(sizes.tile_channels) * width * mapping.we * position
-        return shape.e * shape.f * blocks * position, last
+        return shape.images * shape.e * shape.f * blocks * position, last
 
     def operand_cycles(self) -> tuple[float, float]:
         """Of all loads of a merge's operands, and of the first tile's: they lie as the ofmaps."""

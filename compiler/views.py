@@ -37,11 +37,11 @@ def part(graph: Graph, name: str, array: np.ndarray) -> np.ndarray:
 
 
 def region(array: np.ndarray, at: View, shape: tuple[int, int, int]) -> np.ndarray:
-    """The elements of a view of `shape`, as a NumPy view of its parent's array (C, H, W)."""
-    if _recuts(shape, array.shape):
-        return array.reshape(shape)
+    """The elements of a view of `shape`, as a NumPy view of its parent's array (…, C, H, W)."""
+    if _recuts(shape, array.shape[-3:]):
+        return array.reshape(*array.shape[:-3], *shape)
     channels, height, width = shape
-    return array[at.c : at.c + channels, at.y : at.y + height, at.x : at.x + width]
+    return array[..., at.c : at.c + channels, at.y : at.y + height, at.x : at.x + width]
 
 
 def arrays(graph: Graph, dtype: Any) -> dict[str, np.ndarray]:

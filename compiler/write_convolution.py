@@ -1,6 +1,6 @@
 """Writes a mapped convolution: its COMPUTEs, what they need in the GLB, the STOREs behind.
 
-for block, filter group, tile, segment:    (tiling.py)
+for block, filter group, tile, segment, or filter group, block, …:    (tiling.py)
   SETs where registers change │ COMPUTE │ with the last segment of a tile, STOREs
 
 With a merge, the COMPUTE that drains needs the operands of its tile as well, and the layer's first
@@ -25,8 +25,7 @@ from eyas.compiler.tiling import (
     FilterGroup,
     Segment,
     Tile,
-    blocks,
-    filter_groups,
+    running_order,
     segment_macs,
     segments,
     window,
@@ -55,6 +54,9 @@ class ConvolutionWriter:
 
     def __post_init__(self) -> None:
         sizes, space = self.sizes, self.config.glb.fmap_words
+        if sizes.shape.stacked:
+            self.ofmap = self.ofmap.stacked()
+            self.operand = self.operand and self.operand.stacked()
         self.cut = segments(sizes)
         self.tiles = TileBuffers(sizes, self.ofmap, self.operand, space)
         self.ifmaps = IfmapBuffers(sizes, self.ifmap, self.tiles.end_of_ifmaps)
@@ -66,16 +68,15 @@ class ConvolutionWriter:
         mapping = self.sizes.mapping
         if mapping.filters == "layer":
             self.filters.keep_layer()
-        for block in blocks(self.sizes):
-            whole = window(self.sizes, block, None)
-            buffer = None
-            for group in filter_groups(self.sizes):
-                if mapping.filters == "group":
-                    self.filters.keep_group(group)
-                if mapping.ifmaps == "block" and not (buffer and group.shares_ifmaps):
-                    buffer = self.ifmaps.for_window(whole, group)
-                for tile in block:
-                    yield from self._tile(tile, group, buffer)
+        buffer, loaded = None, None
+        for block, group in running_order(self.sizes):
+            if mapping.filters == "group":
+                self.filters.keep_group(group)
+            if mapping.ifmaps == "block" and not (block is loaded and group.shares_ifmaps):
+                buffer = self.ifmaps.for_window(window(self.sizes, block, None), group)
+                loaded = block
+            for tile in block:
+                yield from self._tile(tile, group, buffer)
 
     def _tile(self, tile: Tile, group: FilterGroup, kept: IfmapBuffer | None) -> Iterator[Item]:
         base, buffer = self.tiles.take(), kept

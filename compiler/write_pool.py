@@ -7,6 +7,7 @@ With room for two of each, the next tile's ifmaps arrive while the vector unit w
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from eyas.command import Command, Engine, Opcode, VectorOp
 from eyas.compiler.descriptors import Transfer
@@ -54,21 +55,26 @@ class PoolWriter:
 
     @property
     def predicted_cycles(self) -> int:
-        return round(self.cut.cycles(self.tiling))
+        return round(self.cut.cycles(self.tiling)) * self.ifmap.images
 
     def items(self) -> Iterator[Item]:
         """The layer's VECTORs in order."""
-        tiling, number = self.tiling, 0
+        tiling = self.tiling
         space = tiling.buffers * self.in_words
-        for block in range(0, self.cut.blocks, tiling.blocks):
-            for e in range(0, self.cut.e, tiling.rows):
-                for f in range(0, self.cut.f, tiling.columns):
-                    turn = number % tiling.buffers
-                    bases = turn * self.in_words, space + turn * self.out_words
-                    yield self._tile(number, block, e, f, *bases)
-                    number += 1
+        tiles = product(
+            range(self.ifmap.images),
+            range(0, self.cut.blocks, tiling.blocks),
+            range(0, self.cut.e, tiling.rows),
+            range(0, self.cut.f, tiling.columns),
+        )
+        for number, (image, block, e, f) in enumerate(tiles):
+            turn = number % tiling.buffers
+            bases = turn * self.in_words, space + turn * self.out_words
+            yield self._tile(number, image, block, e, f, *bases)
 
-    def _tile(self, number: int, block: int, e: int, f: int, source: int, target: int) -> Item:
+    def _tile(
+        self, number: int, image: int, block: int, e: int, f: int, source: int, target: int
+    ) -> Item:
         tiling, stride, padding = self.tiling, self.layer.stride, self.layer.padding
         blocks = min(tiling.blocks, self.cut.blocks - block)
         rows, columns = min(tiling.rows, self.cut.e - e), min(tiling.columns, self.cut.f - f)
@@ -76,7 +82,7 @@ class PoolWriter:
         y, height = clipped(self.cut.h, y0, y0 + (rows - 1) * stride[0] + self.layer.window[0])
         x, width = clipped(self.cut.w, x0, x0 + (columns - 1) * stride[1] + self.layer.window[1])
         load = Transfer(
-            self.ifmap.word(block, y, x),
+            self.ifmap.word(block, y, x, image),
             source,
             (blocks, height, width),
             (self.ifmap.plane, self.ifmap.pitch),
@@ -102,12 +108,20 @@ class PoolWriter:
             self._run(values),
             [self._window_set()],
             [piece],
-            stores=list(self._stores(block, blocks, e, f, rows, columns, target)),
+            stores=list(self._stores(image, block, blocks, e, f, rows, columns, target)),
             place=(self.number, number, 0, 0),
         )
 
     def _stores(
-        self, block: int, blocks: int, e: int, f: int, rows: int, columns: int, target: int
+        self,
+        image: int,
+        block: int,
+        blocks: int,
+        e: int,
+        f: int,
+        rows: int,
+        columns: int,
+        target: int,
     ) -> Iterator[Step]:
         """STOREs of a tile's ofmaps: a last block of its own where others have lanes in it."""
         channels = blocks * WORD_LANES
@@ -115,7 +129,7 @@ class PoolWriter:
             channels = min(channels, self.shape[0] - block * WORD_LANES)
         for first, count, lanes in lanes_of(0, channels):
             yield Transfer(
-                self.ofmap.word(block + first, e, f),
+                self.ofmap.word(block + first, e, f, image),
                 target + first * self.out_plane,
                 (count, rows, columns),
                 (self.ofmap.plane, self.ofmap.pitch),

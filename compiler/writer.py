@@ -11,6 +11,7 @@ import numpy as np
 
 from eyas.command import COMMAND_BYTES
 from eyas.compiler.allocate import align, check_memory, place_regions, place_tensors
+from eyas.compiler.batch import lay_out
 from eyas.compiler.conv_shape import ConvShape
 from eyas.compiler.cost import Estimate, estimate
 from eyas.compiler.filters import FilterImage, filter_image
@@ -28,7 +29,7 @@ from eyas.compiler.write_convolution import ConvolutionWriter
 from eyas.compiler.write_pool import PoolWriter
 from eyas.config import WORD_BYTES, Config
 from eyas.errors import ConfigError, ModelError
-from eyas.layout import pack_fmap
+from eyas.layout import pack_batch
 
 MAX_LAYERS = 65535
 """Tags have 16 bits, and the last is the end of the program."""
@@ -104,7 +105,7 @@ def compile_graph(
                 for address, image in zip(starts, images, strict=True)
                 if image is not None
             ),
-            *((tensors[name], pack_fmap(v).tobytes()) for name, v in graph.constants.items()),
+            *((tensors[name], _constant(graph, v)) for name, v in graph.constants.items()),
         ],
         _program_tensors(graph, tensors),
         graph.input_ports or [_port(graph, name) for name in graph.inputs],
@@ -134,9 +135,7 @@ def _mapped(
     if isinstance(layer, MaxPool):
         return PoolWriter(0, layer, shape, config, *places)
     _check_merge(graph, layer, places, config)
-    conv = ConvShape.of(layer, shape, *places[:2])
-    if all(place.pitch == ofmap[2] for place in places[2:]):
-        conv = conv.in_one_row()
+    conv = lay_out(ConvShape.of(layer, shape, *places[:2]), graph.batch, places[0], places[1:])
     mapping, cost = choose(conv, config, mappings.get(layer.name))
     sizes = Sizes(conv, mapping)
     return _MappedConvolution(layer, sizes, cost, filter_image(layer, sizes))
@@ -189,6 +188,11 @@ def _writer(
     )
 
 
+def _constant(graph: Graph, values: np.ndarray) -> bytes:
+    """A constant (C, H, W) as it lies in memory: once for each image of the batch."""
+    return pack_batch(np.broadcast_to(values, (graph.batch, *values.shape))).tobytes()
+
+
 def _program_tensors(graph: Graph, addresses: dict[str, int]) -> dict[str, ProgramTensor]:
     out = {}
     for name, tensor in graph.tensors.items():
@@ -199,6 +203,7 @@ def _program_tensors(graph: Graph, addresses: dict[str, int]) -> dict[str, Progr
             float(tensor.scale),
             int(tensor.zero_point),
             view=tensor.view,
+            batch=graph.batch,
         )
     return out
 

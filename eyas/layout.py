@@ -1,6 +1,7 @@
 """How tensors lie in memory and in the GLB; docs/architecture.md, "Memory layout".
 
     fmap (C, H, W)          word [block][y][x], lane l = channel 8*block + l
+    batch (N, C, H, W)      word [block][n][y][x]: as a fmap of N*H rows
     filter block of a PE    value (t*q + l)*p + j at byte (t*q + l)*p + j, padded to whole words
     parameters of a tile    two words a channel: bias, multiplier | shift, seven zero bytes
     constants of a merge    two words of scales and clamp, then 256 of left, right
@@ -47,6 +48,20 @@ def unpack_fmap(words: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     blocked = lanes.reshape(channel_blocks(channels), height, width, WORD_LANES)
     fmap = blocked.transpose(0, 3, 1, 2).reshape(-1, height, width)[:channels]
     return np.ascontiguousarray(fmap)
+
+
+def pack_batch(fmaps: np.ndarray) -> np.ndarray:
+    """Words, uint8 (ceil(C/8), N*H, W, 8), of a batch of int8 fmaps (N, C, H, W)."""
+    images, channels, height, width = fmaps.shape
+    return pack_fmap(fmaps.transpose(1, 0, 2, 3).reshape(channels, images * height, width))
+
+
+def unpack_batch(words: np.ndarray, images: int, shape: tuple[int, int, int]) -> np.ndarray:
+    """The int8 fmaps (N, C, H, W) of `images` images of `shape` (C, H, W) that `words` hold."""
+    channels, height, width = shape
+    rows = unpack_fmap(words, (channels, images * height, width))
+    fmaps = rows.reshape(channels, images, height, width).transpose(1, 0, 2, 3)
+    return np.ascontiguousarray(fmaps)
 
 
 def filter_words(filters: int) -> int:

@@ -40,12 +40,12 @@ def load_feed(paths: Sequence[str | Path], ports: Sequence[Port]) -> Feed:
         raise ModelError("the files for one input differ in their shapes") from None
 
 
-def random_feed(ports: Sequence[Port], seed: int = 0) -> Feed:
-    """Made-up inputs, batch 1, that use the whole int8 range."""
+def random_feed(ports: Sequence[Port], seed: int = 0, batch: int = 1) -> Feed:
+    """Made-up inputs that use the whole int8 range."""
     rng = np.random.default_rng(seed)
     feed = {}
     for port in ports:
-        values = rng.integers(-128, 128, (1, *port.shape[1:]), np.int8)  # type: ignore[arg-type]
+        values = rng.integers(-128, 128, (batch, *port.shape[1:]), np.int8)  # type: ignore[arg-type]
         if port.dtype == "uint8":
             values = (values.astype(np.int16) + UNSIGNED_SHIFT).astype(np.uint8)
         elif port.dtype == "float32":

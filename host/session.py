@@ -27,6 +27,7 @@ from eyas.compiler.program import Program
 from eyas.compiler.program_file import load_program
 from eyas.config import Config
 from eyas.errors import ModelError
+from eyas.host.batches import filled, runs
 from eyas.host.conversion import from_int8, to_int8
 from eyas.host.targets import GoldenTarget, NumpyTarget, RtlTarget, Target, Tensors
 from eyas.registers import Counter
@@ -53,6 +54,8 @@ class Session:
     config: a preset, a .toml file or a Config.
     target: "golden" (interpreter), "numpy" (reference operators) or "rtl" (Verilated RTL).
     profile: whether `layer_counters` are wanted; the program then stores them behind each layer.
+    batch: images that the program computes at a time, sharing filters; one, or those of a Graph,
+        Program or .eyas file, unless given. `run` takes any number of them.
     status: told in a line what takes time (compiling); nothing is printed otherwise.
 
     Raises ModelError for a model that is not supported and ConfigError for one that the
@@ -66,12 +69,13 @@ class Session:
         target: str = "golden",
         *,
         profile: bool = False,
+        batch: int | None = None,
         status: Callable[[str], None] = lambda text: None,
     ):
         if target not in TARGETS:
             raise ModelError(f"no target {target!r}: give one of {', '.join(TARGETS)}")
         self.config = Config.load(config)
-        self.program, self.graph = _load(model, self.config)
+        self.program, self.graph = _load(model, self.config, batch)
         if profile:
             self.program = with_profile(self.program)
         self._target = self._make_target(target, status)
@@ -106,23 +110,26 @@ class Session:
     ) -> list[np.ndarray]:
         """The outputs named, or all of them for None, for the inputs in `input_feed`.
 
-        Batches of any size run one after the other. Raises ModelError, saying what is accepted, for
-        a name, shape or type that the model does not have.
+        Images run one after the other, or as many at a time as `batch` says. Raises ModelError,
+        saying what is accepted, for a name, shape or type that the model does not have.
         """
         wanted = self._wanted(output_names)
         quantised = self._quantised(input_feed)
         counters: Total[str] = Total()
         layers = [Total() for _ in self.program.layers]
         steps: list[Tensors] = []
-        for n in range(len(next(iter(quantised.values())))):
-            tensors, counts = self._target.run({name: v[n] for name, v in quantised.items()})
-            steps.append(tensors)
+        batch = self.program.batch
+        split = (list(runs(values, batch)) for values in quantised.values())
+        for inputs in zip(*split, strict=True):
+            given = (filled(values, batch) for values in inputs)
+            tensors, counts = self._target.run(dict(zip(quantised, given, strict=True)))
+            steps.append(_images(tensors, batch, len(inputs[0])))
             counters.update(_named(counts))
             for total, share in zip(layers, self._target.profile(), strict=False):
                 total.update(_named(share))
         self.counters = dict(counters)
         self.layer_counters = [dict(total) for total in layers if total]
-        self.intermediates = {name: np.stack([s[name] for s in steps]) for name in steps[0]}
+        self.intermediates = {name: np.concatenate([s[name] for s in steps]) for name in steps[0]}
         return [from_int8(port, self.intermediates[port.tensor]) for port in wanted]
 
     def _wanted(self, names: Sequence[str] | None) -> list[Port]:
@@ -152,6 +159,13 @@ class Session:
         return values
 
 
+def _images(tensors: Tensors, batch: int, count: int) -> Tensors:
+    """What a run gave as (N, C, H, W), without images that were not asked for."""
+    if batch == 1:
+        return {name: values[None] for name, values in tensors.items()}
+    return {name: values[:count] for name, values in tensors.items()}
+
+
 def _named(counters: Mapping[Counter, int]) -> dict[str, int]:
     return {counter.name.lower(): count for counter, count in counters.items()}
 
@@ -160,12 +174,19 @@ def _describe(port: Port) -> NodeArg:
     return NodeArg(port.name, list(port.shape), TYPES[port.dtype])
 
 
-def _load(model: Model | Program, config: Config) -> tuple[Program, Graph | None]:
+def _load(
+    model: Model | Program, config: Config, batch: int | None
+) -> tuple[Program, Graph | None]:
     """The program, and the graph where it is made from one."""
-    if isinstance(model, Program):
-        model.check_config(config)
-        return model, None
     if isinstance(model, str | Path) and str(model).endswith(".eyas"):
-        return load_program(model, config), None
-    graph = load_graph(model)
-    return compile_graph(graph, config), graph
+        model = load_program(model)
+    if not isinstance(model, Program):
+        graph = load_graph(model, batch)
+        return compile_graph(graph, config), graph
+    model.check_config(config)
+    if batch not in (None, model.batch):
+        raise ModelError(
+            f"{model.name}: the program was made for batches of {model.batch}, not of {batch}; "
+            f"compile it again"
+        )
+    return model, None

@@ -4,7 +4,8 @@
     numpy    the layers in plain NumPy, without a program
     rtl      the generated Verilog, cycle by cycle, in a Verilated simulator
 
-A target runs one inference at a time, from int8 tensors (C, H, W) to all tensors that can be read.
+A target runs one inference at a time, from int8 tensors (C, H, W) to all tensors that can be read;
+those of a program for a batch are (N, C, H, W).
 """
 
 from collections.abc import Callable
@@ -26,7 +27,7 @@ class Target(Protocol):
     """What a session needs of a target."""
 
     def run(self, inputs: Tensors) -> tuple[Tensors, dict[Counter, int]]:
-        """All tensors by name after an inference, int8 (C, H, W), and its counters."""
+        """All tensors by name after an inference, int8, and its counters."""
         ...
 
     def profile(self) -> list[dict[Counter, int]]:

@@ -77,10 +77,12 @@ def tensor_position(tensors: "Iterable[ProgramTensor]", address: int) -> str:
         if 0 <= offset < tensor.nbytes:
             _, height, width = tensor.shape
             word, lane = divmod(offset, WORD_LANES)
-            block, position = divmod(word, height * width)
-            row, column = divmod(position, width)
+            word, column = divmod(word, width)
+            word, row = divmod(word, height)
+            block, image = divmod(word, tensor.batch)
             channel = block * WORD_LANES + lane
-            return f"tensor {tensor.name}, channel {channel}, row {row}, column {column}"
+            where = f"image {image}, " if tensor.batch > 1 else ""
+            return f"tensor {tensor.name}, {where}channel {channel}, row {row}, column {column}"
     return ""
 
 

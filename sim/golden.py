@@ -104,12 +104,24 @@ def average_pool(ifmap: np.ndarray, layer: AveragePool) -> np.ndarray:
 def run_graph(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Every tensor of the graph by name, int8 (C, H, W), from those of its inputs.
 
-    Views are NumPy views of their parents. Raises ModelError for an input that is missing or has
+    With a batch all of them are (N, C, H, W). Raises ModelError for an input that is missing or has
     another type or shape.
     """
+    inputs = {name: _checked_input(graph, name, inputs) for name in graph.inputs}
+    if graph.batch == 1:
+        return _run_image(graph, inputs)
+    images = [
+        _run_image(graph, {name: values[n] for name, values in inputs.items()})
+        for n in range(graph.batch)
+    ]
+    return {name: np.stack([image[name] for image in images]) for name in graph.tensors}
+
+
+def _run_image(graph: Graph, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All tensors of an image; views are NumPy views of their parents."""
     tensors = arrays(graph, np.int8)
     for name in graph.inputs:
-        tensors[name][...] = _checked_input(graph, name, inputs)
+        tensors[name][...] = inputs[name]
     for name, values in graph.constants.items():
         tensors[name][...] = values
     for layer in graph.layers:
@@ -128,6 +140,7 @@ def _checked_input(graph: Graph, name: str, inputs: dict[str, np.ndarray]) -> np
     if name not in inputs:
         raise ModelError(f"{graph.name}: input {name} is missing")
     value, shape = inputs[name], tuple(graph.tensors[name].shape)
+    shape = shape if graph.batch == 1 else (graph.batch, *shape)
     if value.dtype != np.int8 or value.shape != shape:
         raise ModelError(
             f"{graph.name}: input {name} must be int8 of shape {shape}, "

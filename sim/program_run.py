@@ -29,31 +29,30 @@ LEAST_MEMORY_BYTES = 1 << 22
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Where two tensors (C, H, W) differ."""
+    """Where two tensors (C, H, W), or (N, C, H, W) of a batch, differ."""
 
     count: int
     size: int
-    first: tuple[int, int, int]
+    first: tuple[int, ...]
     expected: int
     got: int
 
     def __str__(self) -> str:
-        c, y, x = self.first
+        *image, c, y, x = self.first
+        where = "".join(f"image {n}, " for n in image)
         return (
-            f"{self.count:,} of {self.size:,} bytes differ, first channel {c}, row {y}, "
+            f"{self.count:,} of {self.size:,} bytes differ, first {where}channel {c}, row {y}, "
             f"column {x}: {self.got} instead of {self.expected}"
         )
 
 
 def mismatch(expected: np.ndarray, got: np.ndarray) -> Mismatch | None:
-    """What differs between two int8 tensors (C, H, W) of one shape; None where nothing does."""
+    """What differs between two int8 tensors of one shape; None where nothing does."""
     places = np.argwhere(expected != got)
     if not len(places):
         return None
-    c, y, x = (int(n) for n in places[0])
-    return Mismatch(
-        len(places), expected.size, (c, y, x), int(expected[c, y, x]), int(got[c, y, x])
-    )
+    first = tuple(int(n) for n in places[0])
+    return Mismatch(len(places), expected.size, first, int(expected[first]), int(got[first]))
 
 
 @dataclass(frozen=True)
@@ -62,13 +61,19 @@ class ProgramResult:
 
     run: RunResult
     tensors: dict[str, np.ndarray]
-    """Every tensor, int8 (C, H, W)."""
+    """Every tensor, int8 (C, H, W), or (N, C, H, W) of a batch."""
     profile: list[dict[Counter, int]]
     """Each layer's share of the counters; empty unless the program stores them."""
 
     def mismatches(self, expected: Mapping[str, np.ndarray]) -> dict[str, Mismatch]:
-        """Tensors that differ from those expected, in the order in which layers make them."""
-        found = {name: mismatch(expected[name], self.tensors[name]) for name in self.tensors}
+        """Tensors that differ from those expected, in the order in which layers make them.
+
+        Of a batch the first images may be expected alone.
+        """
+        found = {}
+        for name, got in self.tensors.items():
+            images = got if got.ndim == 3 else got[: len(expected[name])]
+            found[name] = mismatch(expected[name], images)
         return {name: what for name, what in found.items() if what}
 
 
@@ -111,7 +116,7 @@ class ProgramRunner:
         timing: MemoryTiming | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> ProgramResult:
-        """Runs a program on int8 inputs (C, H, W) by tensor name.
+        """Runs a program on int8 inputs by tensor name, (C, H, W), or of a batch (N, C, H, W).
 
         timing: of the memory, what the configuration says otherwise. progress: called with the
         cycles so far. Raises LinkError where the RTL hangs or reports a fault.

@@ -259,6 +259,31 @@ def test_simulate_a_batch_of_files(run, tmp_path):
     assert f"all {3 * 15_194:,} bytes of 8 tensors equal the reference" in out
 
 
+def test_batches(run, tmp_path, monkeypatch):
+    """Two images a run; of the second run's the user has one."""
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("compile", DIGITS, "--config", "tiny4x4", "--batch", "2")
+    assert code == 0
+    assert "1×28×28 → 8×28×28, 5×5, 2 images" in out
+    images = np.load(ROOT / "demo" / "digits.npz")["images"]
+    np.save("three.npy", images[:3, None] / np.float32(255))
+    options = ("--config", "tiny4x4", "--input", "three.npy")
+    code, out, _ = run("simulate", "digits.eyas", *options)
+    assert code == 0
+    assert "inference    2 of 2" in out
+    assert f"all {3 * 15_194:,} bytes of 8 tensors equal the reference" in out
+    code, out, _ = run("diff", "digits.eyas", *options)
+    assert code == 0
+    scores = []
+    for arguments in (("digits.eyas",), (DIGITS, "--batch", "3"), (DIGITS,)):
+        code, out, _ = run("run", *arguments, *options, "--output", "out.npz")
+        assert code == 0
+        scores.append(np.load("out.npz")["scores"])
+    assert scores[0].shape == (3, 10)
+    assert np.array_equal(scores[0], scores[2])
+    assert np.array_equal(scores[1], scores[2])
+
+
 def test_simulate_says_where_bytes_differ(run, monkeypatch):
     wrong = mismatch(np.zeros((2, 3, 4), np.int8), np.eye(4, dtype=np.int8)[None, :3].repeat(2, 0))
     monkeypatch.setattr(ProgramResult, "mismatches", lambda *_: {"conv1": wrong})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eyas.commands.options import config_option, output_path
+from eyas.commands.options import batch_option, config_option, output_path
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", metavar="MODEL")
 @config_option
+@batch_option
 @click.option(
     "-o", "--output", metavar="FILE.eyas", help="Where the program goes. [default: MODEL.eyas]"
 )
-def command(model: str, config: str, output: str | None) -> None:
+def command(model: str, config: str, batch: int | None, output: str | None) -> None:
     """Compile a model (.onnx or .tflite) for a configuration; show the mapping of each layer."""
     from eyas.commands.output import Progress
     from eyas.compiler.compile import compile_model
@@ -35,6 +36,7 @@ def command(model: str, config: str, output: str | None) -> None:
         program = compile_model(
             model,
             machine,
+            batch,
             progress=lambda n, of, name: progress.status(f"layer {n + 1} of {of}: {name}"),
         )
     save_program(program, path)

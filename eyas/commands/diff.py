@@ -73,6 +73,7 @@ def _model(
     model: str, inputs: tuple[str, ...], machine: "Config", seed: int
 ) -> "tuple[Program, np.ndarray]":
     """The program of a model, and its memory image with the inputs."""
+    from eyas.host.batches import filled, runs
     from eyas.host.inputs import load_feed, random_feed
     from eyas.host.session import Session
 
@@ -82,5 +83,6 @@ def _model(
     session.run(None, {name: values[:1] for name, values in feed.items()})
     memory = program.memory_image()
     for port in program.inputs:
-        program.write_tensor(memory, port.tensor, session.intermediates[port.tensor][0])
+        values = next(runs(session.intermediates[port.tensor], program.batch))
+        program.write_tensor(memory, port.tensor, filled(values, program.batch))
     return program, memory

@@ -25,6 +25,13 @@ input_option = click.option(
     help="Inputs: .npy, .npz by name, or .png. Several files make a batch.",
 )
 
+batch_option = click.option(
+    "--batch",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Images that a program computes at a time, sharing filters. [default: 1, or the file's]",
+)
+
 waves_option = click.option(
     "--waves", metavar="FILE", help="Write waves, .fst or .vcd, for GTKWave or Surfer."
 )

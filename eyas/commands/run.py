@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from eyas.commands.options import config_option, input_option, output_path
+from eyas.commands.options import batch_option, config_option, input_option, output_path
 
 
 @click.command()
@@ -18,10 +18,17 @@ from eyas.commands.options import config_option, input_option, output_path
 )
 @input_option
 @config_option
+@batch_option
 @click.option("--seed", type=int, default=0, metavar="N", help="Of random inputs.")
 @click.option("--output", metavar="FILE.npz", help="Write the outputs, by name.")
 def command(
-    model: str, target: str, inputs: tuple[str, ...], config: str, seed: int, output: str | None
+    model: str,
+    target: str,
+    inputs: tuple[str, ...],
+    config: str,
+    batch: int | None,
+    seed: int,
+    output: str | None,
 ) -> None:
     """Run a model (.onnx, .tflite or .eyas) for its outputs.
 
@@ -37,9 +44,10 @@ def command(
         raise click.UsageError(f"{output}: outputs are written as .npz")
     with Progress() as progress:
         progress.status("compiling the model")
-        session = Session(model, config, target, status=progress.status)
+        session = Session(model, config, target, batch=batch, status=progress.status)
         ports = session.program.inputs
-        feed = load_feed(inputs, ports) if inputs else random_feed(ports, seed)
+        images = session.program.batch
+        feed = load_feed(inputs, ports) if inputs else random_feed(ports, seed, images)
         progress.status("running")
         outputs = session.run(None, feed)
     named = {port.name: value for port, value in zip(session.get_outputs(), outputs, strict=True)}

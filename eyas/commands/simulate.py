@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from eyas.commands.options import (
+    batch_option,
     config_option,
     input_option,
     memory_options,
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="MODEL")
 @input_option
 @config_option
+@batch_option
 @memory_options
 @waves_option
 def command(
     model: str,
     inputs: tuple[str, ...],
     config: str,
+    batch: int | None,
     memory_bytes_per_cycle: float | None,
     memory_latency: int | None,
     back_pressure: float,
@@ -42,6 +45,7 @@ def command(
     """
     from eyas.commands.output import Progress
     from eyas.config import Config
+    from eyas.host.batches import filled, runs
     from eyas.host.inputs import load_feed, random_feed
     from eyas.host.session import Session
     from eyas.sim.program_run import ProgramRunner
@@ -51,27 +55,30 @@ def command(
     with Progress() as progress:
         progress.status("compiling the model")
         counted = machine.control.counter_width > 0
-        session = Session(model, machine, "golden", profile=counted)
+        session = Session(model, machine, "golden", profile=counted, batch=batch)
         program = session.program
-        feed = load_feed(inputs, program.inputs) if inputs else random_feed(program.inputs, seed)
+        size, ports = program.batch, program.inputs
+        feed = load_feed(inputs, ports) if inputs else random_feed(ports, seed, size)
         progress.status("interpreting the program")
         session.run(None, feed)
-        expected = session.intermediates
-        names = [port.tensor for port in program.inputs]
+        split = {name: list(runs(v, size)) for name, v in session.intermediates.items()}
+        names = [port.tensor for port in ports]
         results, differences = [], []
         with ProgramRunner(machine, waves=waves, status=progress.status) as runner:
-            for n in range(len(expected[names[0]])):
+            for n in range(len(split[names[0]])):
+                expected = {name: values[n] for name, values in split.items()}
                 result = runner.run(
                     program,
-                    {name: expected[name][n] for name in names},
+                    {name: filled(expected[name], size) for name in names},
                     timing=timing,
                     progress=progress.cycles,
                 )
                 results.append(result)
-                differences.append(result.mismatches({k: v[n] for k, v in expected.items()}))
+                differences.append(result.mismatches(expected))
     _report_layers(program, results[0], machine)
     _report_totals(results, machine)
-    _report_differences(results, differences)
+    compared = sum(values.size for values in session.intermediates.values())
+    _report_differences(compared, len(split), differences)
     if any(differences):
         raise SystemExit(1)
 
@@ -114,13 +121,9 @@ def _report_totals(results: "list[ProgramResult]", machine: "Config") -> None:
         report(lines)
 
 
-def _report_differences(
-    results: "list[ProgramResult]", differences: "list[dict[str, Mismatch]]"
-) -> None:
+def _report_differences(size: int, count: int, differences: "list[dict[str, Mismatch]]") -> None:
     from eyas.commands.output import console
 
-    size = sum(tensor.size for result in results for tensor in result.tensors.values())
-    count = len(results[0].tensors)
     if not any(differences):
         console().print(f"exact        all {size:,} bytes of {count} tensors equal the reference")
         return

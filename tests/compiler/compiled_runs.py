@@ -31,12 +31,24 @@ RUN = settings(
 )
 
 
+def reference(graph: Graph, ifmap: np.ndarray) -> dict[str, np.ndarray]:
+    """Every tensor by the golden operators, one image after the other."""
+    alone = replace(graph, batch=1)
+    if graph.batch == 1:
+        return run_graph(alone, {graph.inputs[0]: ifmap})
+    images = [run_graph(alone, {graph.inputs[0]: image}) for image in ifmap]
+    return {name: np.stack([image[name] for image in images]) for name in graph.tensors}
+
+
 def run_and_compare(graph: Graph, config: Config, ifmap: np.ndarray, **options):
-    """Compiles, interprets, and compares every tensor. Returns the program and the interpreter."""
+    """Compiles, interprets, and compares every tensor. Returns the program and the interpreter.
+
+    ifmap: of the graph's only input, (N, C, H, W) for a batch.
+    """
     program = compile_graph(graph, config, **options)
     memory = program.memory_image()
-    expected = run_graph(graph, {"ifmap": ifmap})
-    program.write_tensor(memory, "ifmap", ifmap)
+    expected = reference(graph, ifmap)
+    program.write_tensor(memory, graph.inputs[0], ifmap)
     interpreter = Interpreter(config, memory)
     interpreter.run(program.program_address, len(program.commands))
     assert interpreter.warnings == []

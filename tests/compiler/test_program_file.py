@@ -69,6 +69,20 @@ def test_round_trip_of_what_tflite_models_need(extended, tmp_path):
     assert loaded.inputs[0].dialect is Dialect.TFLITE
 
 
+def test_round_trip_of_a_batch(tmp_path, seed):
+    save_program(compile_graph(replace(layer_graph(SHAPE), batch=3), TINY), tmp_path / "net.eyas")
+    loaded = load_program(tmp_path / "net.eyas")
+    assert loaded.batch == 3
+    values = np.random.default_rng(seed).integers(-128, 128, (3, 9, 7, 6), np.int8)
+    memory = loaded.memory_image()
+    loaded.write_tensor(memory, "ifmap", values)
+    np.testing.assert_array_equal(loaded.read_tensor(memory, "ifmap"), values)
+    address = loaded.tensors["ifmap"].address
+    words = memory[address : address + 2 * 3 * 7 * 6 * 8].view(np.int8).reshape(2, 3, 7, 6, 8)
+    np.testing.assert_array_equal(words[0, 2, 4, 5], values[2, :8, 4, 5])
+    np.testing.assert_array_equal(words[1, 1, :, :, 0], values[1, 8])
+
+
 def test_views(extended, seed):
     values = np.random.default_rng(seed).integers(-128, 128, (11, 7, 7), np.int8)
     memory = extended.memory_image()
@@ -173,7 +187,7 @@ def test_version_1_is_read(program, path):
     def as_it_was(header):
         del header["host_steps"]
         for tensor in header["tensors"]:
-            del tensor["view"]
+            del tensor["view"], tensor["batch"]
         for port in (*header["inputs"], *header["outputs"]):
             del port["channels_last"], port["softmax"], port["dialect"]
 

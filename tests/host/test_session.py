@@ -115,6 +115,33 @@ def test_batches_run_one_after_the_other(digits):
     assert session.counters["useful_macs"] * 3 == work == 962_496 * 3
 
 
+@pytest.mark.parametrize("target", ["golden", "numpy"])
+def test_batches_that_share_filters(target, digits):
+    """Three images a run: eight of them take three runs, the last with one image missing."""
+    apart = eyas.Session(MODEL)
+    expected = apart.run(None, {"image": digits})[0]
+    session = eyas.Session(MODEL, target=target, batch=3)
+    assert session.program.batch == 3
+    assert np.array_equal(session.run(None, {"image": digits})[0], expected)
+    for name, values in apart.intermediates.items():
+        assert np.array_equal(session.intermediates[name], values), name
+    assert np.array_equal(session.run(None, {"image": digits[4:5]})[0], expected[4:5])
+    if target == "golden":
+        macs = apart.counters["useful_macs"] // len(digits)
+        assert session.counters["useful_macs"] == 3 * macs
+
+
+def test_a_program_for_another_batch(tmp_path, digits):
+    path = tmp_path / "digits.eyas"
+    save_program(compile_model(MODEL, "edge8x8", batch=2), path)
+    with pytest.raises(ModelError, match="was made for batches of 2, not of 4; compile it again"):
+        eyas.Session(path, batch=4)
+    session = eyas.Session(path)
+    assert session.program.batch == 2
+    expected = eyas.Session(MODEL).run(None, {"image": digits})[0]
+    assert np.array_equal(session.run(None, {"image": digits})[0], expected)
+
+
 def test_intermediates_of_the_targets_are_equal(digits):
     golden, numpy_ = eyas.Session(MODEL), eyas.Session(MODEL, target="numpy")
     for session in (golden, numpy_):

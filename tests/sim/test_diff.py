@@ -294,3 +294,10 @@ def test_tensor_position():
             "tensor x, channel 10, row 1, column 2"
         )
         assert tensor_position(tensors, 0x100 + whole.nbytes) == ""
+
+
+def test_tensor_position_in_a_batch():
+    batch = ProgramTensor("x", 0x100, (11, 3, 5), batch=4)
+    at = 0x100 + (((1 * 4 + 2) * 3 + 1) * 5 + 3) * 8 + 1
+    where = "tensor x, image 2, channel 9, row 1, column 3"
+    assert tensor_position([batch], at) == where

@@ -1,5 +1,7 @@
 """sim/golden.py: whole graphs, with every tensor where the graph says that it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -59,6 +61,16 @@ def test_run_graph_gives_every_tensor(network):
     for name, expected in zip("xabc", (x, a, b, c), strict=True):
         np.testing.assert_array_equal(tensors[name], expected)
         assert tensors[name].shape == network.tensors[name].shape
+
+
+def test_run_graph_of_a_batch(network):
+    x = np.random.default_rng(7).integers(-128, 128, (3, 2, 6, 6), np.int8)
+    tensors = golden.run_graph(replace(network, batch=3), {"x": x})
+    for n in range(3):
+        for name, expected in golden.run_graph(network, {"x": x[n]}).items():
+            np.testing.assert_array_equal(tensors[name][n], expected)
+    with pytest.raises(ModelError, match=r"must be int8 of shape \(3, 2, 6, 6\), not int8 of .*"):
+        golden.run_graph(replace(network, batch=3), {"x": x[:2]})
 
 
 def test_run_graph_refuses_wrong_inputs(network):
