@@ -61,6 +61,14 @@ class VectorOp(IntEnum):
     MAX_POOL = 0
 
 
+VECTOR_OPEN_WINDOWS = 3
+"""Overlapping windows of an ofmap row that a VECTOR fills at once, from one read of an input.
+
+As many as a column of a 3x3 pool of stride 1 belongs to, the widest overlap that is common. Each is
+225 COMB and 67 flip-flops of an ECP5; a fourth would spare wider windows a few reads only.
+"""
+
+
 class Dialect(IntEnum):
     """Rounding of the requantisation; see eyas/numerics.py. Bit 0 means float32, bit 1 once."""
 

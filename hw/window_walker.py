@@ -1,18 +1,33 @@
-"""Walks the windows of a VECTOR command and clips them to the buffer, without multiplications.
+"""Walks the windows of a VECTOR command: for each, the inputs that no window before it has read.
 
     for each channel block, ofmap row e, ofmap column f:  one Window on `o`
 
          x0 < 0                    in_width
           ┌─────┬─────────────────────┐            a window that sticks out is offered as its part
           │ ┌───┼───┐                 │            inside: address of the first input, lines and
-       0 ─┼─┼───┼───┼── line 0        │            taps inside; `empty` if nothing is
+       0 ─┼─┼───┼───┼── line 0        │            taps inside; `empty` if there is nothing to read
           │ │   │###│   line 1        │
           │ └───┼───┘                 │
 
+    3 taps, stride 1    column 0 1 2 3 4 5 6         # read with this window, for it and those
+    (VECTOR_OPEN_WINDOWS     0 # # #                   behind it
+    windows are open)        1   + + #               + read with a window before it
+                             2     + + #
+                             3       + + #
+
+    5 taps, stride 1         0 # # # # #             more overlap than are open: the fourth begins
+                             1   + + + + #           afresh, and so does every third behind it
+                             2     + + + + #
+                             3       # # # # #
+
+The first window of a row reads all of its columns, and so does every VECTOR_OPEN_WINDOWS-th behind
+it if taps > VECTOR_OPEN_WINDOWS * stride_x; any other reads its last min(taps, stride_x). Columns
+between windows (stride_x > taps) are never read.
+
 Throughput: a window every other cycle along an ofmap row. From the last window of a row to the
-first of the next it takes 5 cycles and one for each line above the buffer, from block to block one
-more; a reader that spends 4 cycles or more on a window does not see this. Latency: the first window
-is offered 6 cycles after `start`, later by the lines of its row above the buffer.
+first of the next it takes 3 cycles and one for each line above the buffer, from block to block one
+more; a reader that spends 4 cycles or more on two windows does not see the 3. Latency: the first
+window is offered 5 cycles after `start`, later by the lines of its row above the buffer.
 
 Back-pressure: `o` is a stream from a register; the walk waits while it is full.
 
@@ -24,7 +39,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from eyas.command import VECTOR_TILE, VECTOR_WINDOW, layout
+from eyas.command import VECTOR_OPEN_WINDOWS, VECTOR_TILE, VECTOR_WINDOW, layout
 from eyas.config import Config, bits_for
 
 EXTENT_WIDTH = VECTOR_WINDOW["taps"].width
@@ -36,13 +51,15 @@ def address_width(config: Config) -> int:
 
 
 def window_layout(config: Config) -> data.StructLayout:
-    """The part of a window that lies inside the buffer, and where its result goes."""
+    """What is to be read with a window, and where its result goes."""
     return data.StructLayout(
         {
             "address": address_width(config),  # of the first input
-            "lines": EXTENT_WIDTH,
-            "taps": EXTENT_WIDTH,  # inputs a line; lines are in_pitch apart
-            "empty": 1,  # no input is inside: lines and taps mean nothing
+            "lines": EXTENT_WIDTH,  # in_pitch apart
+            "first": EXTENT_WIDTH,  # taps of the first and last input of a line: columns from the
+            "last": EXTENT_WIDTH,  # left edge of the window, in padding or not
+            "empty": 1,  # nothing is read: lines, first and last mean nothing
+            "goes_on": 1,  # the next window needs the inputs that were read for it so far
             "out_address": address_width(config),
         }
     )
@@ -75,6 +92,7 @@ class WindowWalker(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         self._make_registers()
+        self._clip_taps(m)
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         with m.FSM() as fsm:
@@ -83,12 +101,12 @@ class WindowWalker(wiring.Component):
                 self._start(m)
             with m.State("BLOCK"):
                 self._next_block(m)
-            with m.State("ROW"):
-                self._next_row(m)
+            with m.State("NEXT"):
+                m.next = "OFFER"
+                with m.If(self._windows == 0):
+                    self._next_row(m)
             with m.State("LINES"):
                 self._clip_lines(m)
-            with m.State("TAPS"):
-                self._clip_taps(m)
             with m.State("OFFER"):
                 self._offer_window(m)
         return m
@@ -111,7 +129,10 @@ class WindowWalker(wiring.Component):
         self._column0, self._out = address("column0"), address("out_address")
         self._row_y, self._y, self._x = map(coordinate, ("row_y", "y", "x"))
         self._lines = Signal(EXTENT_WIDTH, name="lines", reset_less=True)
-        self._end = coordinate("end")
+        self._left, self._last = coordinate("left"), coordinate("last")
+        self._overlap = Signal(EXTENT_WIDTH, name="overlap", reset_less=True)
+        self._many_overlap = Signal(name="many_overlap", reset_less=True)
+        self._open = Signal(range(VECTOR_OPEN_WINDOWS), name="open", reset_less=True)
 
     def _start(self, m: Module):
         with m.If(self.start):
@@ -131,8 +152,9 @@ class WindowWalker(wiring.Component):
             self._row_in.eq(self._block_in),
             self._row_out.eq(self._block_out),
             self._row_y.eq(self.tile.y0),
+            self._windows.eq(0),
         ]
-        m.next = "ROW"
+        m.next = "NEXT"
         with m.If(self._blocks == 0):
             m.next = "IDLE"
 
@@ -148,6 +170,7 @@ class WindowWalker(wiring.Component):
             self._column0.eq(self._row_in),
             self._out.eq(self._row_out),
             self._x.eq(self.tile.x0),
+            self._open.eq(0),
         ]
         m.next = "LINES"
         with m.If(self._rows == 0):
@@ -167,30 +190,52 @@ class WindowWalker(wiring.Component):
                 m.d.sync += self._lines.eq(0)
             with m.Elif(below < self._lines):
                 m.d.sync += self._lines.eq(below)
-            m.next = "TAPS"
+            m.next = "OFFER"
+            with m.If(self._windows == 0):
+                m.next = "NEXT"
 
     def _clip_taps(self, m: Module):
-        """Drops the taps right of the buffer."""
+        """Which columns are read with the window at x, a cycle after x and `open` have changed.
+
+        left: the first one that has not been read, on any side of the buffer's left edge.
+        last: tap of the last one that lies left of the buffer's right edge.
+        """
+        taps, stride = self.window.taps, self.window.stride_x
         right = self.tile.in_width[: self._address_width + 1] - self._x
-        m.d.sync += self._end.eq(Mux(right < self.window.taps, right, self.window.taps))
-        m.next = "OFFER"
-        with m.If(self._windows == 0):
-            m.next = "ROW"
+        m.d.sync += [
+            self._overlap.eq(Mux(taps > stride, taps - stride, 0)),
+            self._many_overlap.eq(taps > sum([stride] * VECTOR_OPEN_WINDOWS)),
+            self._left.eq(self._x + Mux(self._open == 0, 0, self._overlap)),
+            self._last.eq(Mux(right < taps, right, taps) - 1),
+        ]
 
     def _offer_window(self, m: Module):
-        """Offers the window at x, without the taps left of the buffer."""
-        taps = self._end + Mux(self._x < 0, self._x, 0)
+        """Offers the window at x, without the taps left of the buffer.
+
+        `open` is 0 at a window that begins afresh. Behind it, it counts the windows from this one
+        on that were open with it; where all that overlap are open it need not change any more.
+        """
+        column = Mux(self._left < 0, 0, self._left)
+        first = column - self._x
+        begins = self._open == 0
+        ends = self._many_overlap & (self._open == 1)
         window = self.o.payload
         with m.If(~self.o.valid | self.o.ready):
             m.d.sync += [
                 self.o.valid.eq(1),
-                window.address.eq(self._column0 + Mux(self._x < 0, 0, self._x)),
+                window.address.eq(self._column0 + column),
                 window.lines.eq(self._lines),
-                window.taps.eq(taps),
-                window.empty.eq((taps <= 0) | (self._lines == 0)),
+                window.first.eq(first),
+                window.last.eq(self._last),
+                window.empty.eq((first > self._last) | (self._lines == 0)),
+                window.goes_on.eq(~ends & (self._windows != 1)),
                 window.out_address.eq(self._out),
                 self._windows.eq(self._windows - 1),
                 self._out.eq(self._out + 1),
                 self._x.eq(self._x + self.window.stride_x),
             ]
-            m.next = "TAPS"
+            with m.If(begins):
+                m.d.sync += self._open.eq(VECTOR_OPEN_WINDOWS - 1)
+            with m.Elif(self._many_overlap):
+                m.d.sync += self._open.eq(self._open - 1)
+            m.next = "NEXT"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from eyas.command import VectorOp
+from eyas.command import VECTOR_OPEN_WINDOWS, VectorOp
 from eyas.config import WORD_BYTES
 from eyas.errors import ConfigError
 from eyas.sim.addresses import axes, wrap
@@ -54,7 +54,7 @@ def vector(values: dict[str, int], fmaps: Words) -> int:
     taken[:, inside] = fmaps.read(Actor.STORE, "in_base", inputs[:, inside]).view(np.int8)
     maxima = taken.max((2, 4))
     fmaps.write(Actor.STORE, "out_base", outputs, maxima.view(np.uint8))
-    return len(inputs) * int(inside.sum()) + outputs.size
+    return len(inputs) * int((inside & _first_reads(values)).sum()) + outputs.size
 
 
 def _vector_words(values: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,3 +69,11 @@ def _vector_words(values: dict[str, int]) -> tuple[np.ndarray, np.ndarray, np.nd
     block, e, f = axes(values["blocks"], values["out_height"], values["out_width"])
     outputs = values["out_base"] + block * values["out_plane"] + e * values["out_pitch"] + f
     return wrap(inputs), inside, wrap(outputs)
+
+
+def _first_reads(values: dict[str, int]) -> np.ndarray:
+    """Whether tap t of window f is read for it (f, t): no open window before it has done so."""
+    taps, stride = values["taps"], values["stride_x"]
+    f, t = axes(values["out_width"], taps)
+    begins = f % VECTOR_OPEN_WINDOWS == 0 if taps > VECTOR_OPEN_WINDOWS * stride else f == 0
+    return begins | (t >= taps - stride)

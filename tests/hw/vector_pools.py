@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eyas.command import VectorOp
+from eyas.command import VECTOR_OPEN_WINDOWS, VectorOp
 from eyas.config import Config
 
 CONFIG = Config.load("tiny4x4")
@@ -34,10 +34,23 @@ class Pool:
                     yield dy, dx
 
     def counts(self):
-        """Inputs of each window, in order."""
+        """Words read with each window, in order: its inputs, but for those that are still known.
+
+        An input is read for its window and those behind it, of which the unit fills
+        VECTOR_OPEN_WINDOWS at once. Where more overlap it begins anew when these are complete.
+        """
         blocks, height, width = self.shape
-        row_by_row = [len(list(self.inputs(e, f))) for e in range(height) for f in range(width)]
-        return row_by_row * blocks
+        enough = self.window["taps"] <= VECTOR_OPEN_WINDOWS * self.window["stride_x"]
+        counts = []
+        for e in range(height):
+            known = set()
+            for f in range(width):
+                if f % VECTOR_OPEN_WINDOWS == 0 and not enough:
+                    known = set()
+                inputs = set(self.inputs(e, f))
+                counts.append(len(inputs - known))
+                known |= inputs
+        return counts * blocks
 
     def reads(self, block, e, f):
         """GLB addresses of a window's inputs."""
