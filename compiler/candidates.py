@@ -1,15 +1,17 @@
-"""All ways to lay a convolution onto the array, ranked by the cycles that the array alone takes.
+"""All ways to lay a convolution onto the array, ranked by what they take at least.
 
     filters of a PE (q, p, taps)  x  columns (we, wf, wm)  x  steps
 
-Some ten thousand points a layer, as NumPy arrays. The GLB and memory come later (mapper.py), for
-the best of them; here memory only counts as what every mapping has to load and store once.
+Some ten thousand points a layer, as NumPy arrays. What stays in the GLB comes later (mapper.py),
+for the best of them. Here a point counts the array's cycles, the words that its rows read from the
+GLB, and what memory moves if all that can stay in the GLB does.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from eyas.compiler.budget import Budget
 from eyas.compiler.conv_shape import (
     ConvShape,
     ceil_div,
@@ -17,11 +19,16 @@ from eyas.compiler.conv_shape import (
     position_words,
 )
 from eyas.compiler.pass_cost import PASS_OVERHEAD
-from eyas.config import MIN_PSUMS, WORD_BYTES, WORD_LANES, Config
+from eyas.config import MIN_PSUMS, WORD_LANES, Config
 from eyas.layout import channel_blocks
 
 STEP_DIVISORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 2048)
 """Tiles along an ofmap row, as multiples of the fewest possible."""
+PORT_WEIGHT = 0.06
+MEMORY_WEIGHT = 0.1
+"""Of two mappings, how many cycles more one may take for each word less that rows read from the
+GLB, or each cycle less that memory is busy: they cost energy, and leave no room for what the closed
+forms do not know."""
 MAX_TILE_CHANNELS = 1023
 MAX_STEPS = 2047
 MAX_TAPS = 127
@@ -30,13 +37,13 @@ MAX_LANES = 127
 
 @dataclass(frozen=True)
 class Candidates:
-    """Columns of points: q, p, taps, we, wf, wm, steps; and their least cycles, ascending."""
+    """Columns of points: q, p, taps, we, wf, wm, steps; and their least scores, ascending."""
 
     points: np.ndarray  # int (n, 7)
-    cycles: np.ndarray
+    scores: np.ndarray
 
 
-def candidates(shape: ConvShape, config: Config) -> Candidates:
+def candidates(shape: ConvShape, config: Config, budget: Budget) -> Candidates:
     """Every point worth looking at, the cheapest first."""
     pes = _pe_points(shape, config)
     columns = _column_points(shape, config)
@@ -58,9 +65,9 @@ def candidates(shape: ConvShape, config: Config) -> Candidates:
         if (tiles * pairs[:, 4] >= shape.f).all():
             break
     unique = np.concatenate(points)
-    cycles = _least_cycles(shape, config, unique)
-    order = np.argsort(cycles, kind="stable")
-    return Candidates(unique[order], cycles[order])
+    scores = _least_scores(shape, config, budget, unique)
+    order = np.argsort(scores, kind="stable")
+    return Candidates(unique[order], scores[order])
 
 
 def _pe_points(shape: ConvShape, config: Config) -> np.ndarray:
@@ -102,8 +109,11 @@ def _column_points(shape: ConvShape, config: Config) -> np.ndarray:
     return np.array(sorted(found), int)
 
 
-def _least_cycles(shape: ConvShape, config: Config, points: np.ndarray) -> np.ndarray:
-    """Cycles of the array, or of loading and storing everything once if that takes longer."""
+def _least_scores(
+    shape: ConvShape, config: Config, budget: Budget, points: np.ndarray
+) -> np.ndarray:
+    """Cycles of the array, or of loading and storing everything once if that takes longer, and the
+    weights of what both cost beside time."""
     q, p, taps, we, wf, wm, steps = points.T
     lanes = np.arange(q.max() + 1)
     beats = np.array([position_beats(shape, int(n)) if n else 0 for n in lanes])[q]
@@ -134,14 +144,15 @@ def _least_cycles(shape: ConvShape, config: Config, points: np.ndarray) -> np.nd
     tiles = shape.images * -(-shape.e // we) * _fractional_tiles(shape, wf * steps)
     groups = -(-shape.groups // q) if shape.depthwise else shape.groups * -(-shape.m // (p * wm))
     array = tiles * groups * np.maximum(shape.parts * passes * (a_pass + ring), drain)
+    reads = positions * we * wf * words + wm * -(-filters // WORD_LANES)
+    ports = tiles * groups * shape.parts * units * reads
     words = shape.parts * units * wm * -(-filters // WORD_LANES) + 2 * wm * psums
     filter_words = words * (1 if shape.uniform else groups)
     ifmap = channel_blocks(shape.c * shape.groups) * shape.h * shape.w
     ofmap = channel_blocks(shape.m * shape.groups) * shape.e * shape.f * (2 if shape.merge else 1)
-    memory = (filter_words + shape.images * (ifmap + ofmap)) * (
-        WORD_BYTES // config.memory.bus_bytes
-    )
-    return np.maximum(array, memory) + config.array.rows * filters
+    memory = (filter_words + shape.images * (ifmap + ofmap)) * budget.word_cycles
+    cycles = np.maximum(array, memory) + config.array.rows * filters
+    return cycles + PORT_WEIGHT * ports + MEMORY_WEIGHT * memory
 
 
 def _fractional_tiles(shape: ConvShape, width: np.ndarray) -> np.ndarray:

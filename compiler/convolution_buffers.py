@@ -34,9 +34,9 @@ class IfmapBuffer:
 class IfmapBuffers:
     """Makes buffers for a layer, and their pieces as segments come to need them."""
 
-    def __init__(self, sizes: Sizes, memory: FmapPlace, words: int):
+    def __init__(self, sizes: Sizes, memory: FmapPlace, start: int, end: int):
         self.sizes, self.memory = sizes, memory
-        self.ring = Ring(0, words)
+        self.ring = Ring(start, end)
 
     def for_window(self, at: Window, group: FilterGroup) -> IfmapBuffer:
         """A buffer for all channels of a filter group; segments load it as they come."""
@@ -48,8 +48,7 @@ class IfmapBuffers:
         """A buffer for what a single segment of a tile needs."""
         first = self.memory.lane + group.c + segment.k * self.sizes.mapping.q
         buffer = IfmapBuffer(window(self.sizes, [tile], segment), first // WORD_LANES, 0)
-        _, count = self._blocks(buffer, group, segment)
-        buffer.base = self.ring.take(count * self.sizes.plane)
+        buffer.base = self.ring.take(self.sizes.ifmap_words)
         return buffer
 
     def pieces(self, buffer: IfmapBuffer, group: FilterGroup, segment: Segment) -> list[Piece]:
@@ -100,10 +99,10 @@ class IfmapBuffers:
 class TileBuffers:
     """Where the ofmaps of a layer's tiles lie, and the operands that a merge joins to them."""
 
-    def __init__(self, sizes: Sizes, ofmap: FmapPlace, operand: FmapPlace | None, words: int):
+    def __init__(self, sizes: Sizes, ofmap: FmapPlace, operand: FmapPlace | None, end: int):
         self.sizes, self.ofmap, self.operand = sizes, ofmap, operand
         size = sizes.mapping.ofmap_buffers * sizes.ofmap_words
-        self.start = words - size
+        self.start = end - size
         self.operand_offset = -size if operand else 0
         """From a tile's ofmaps to its operands."""
         self.end_of_ifmaps = self.start + self.operand_offset

@@ -13,7 +13,9 @@ predict cycles; hardware counters have the last word.
 from dataclasses import dataclass
 
 from eyas.command import COMMAND_BYTES
-from eyas.compiler.conv_shape import ceil_div
+from eyas.compiler.budget import Budget
+from eyas.compiler.candidates import MEMORY_WEIGHT, PORT_WEIGHT
+from eyas.compiler.conv_shape import ceil_div, position_words
 from eyas.compiler.mapping import Sizes
 from eyas.compiler.pass_cost import drain_cycles, pass_cost, queueing_cycles
 from eyas.compiler.traffic import Traffic
@@ -23,10 +25,6 @@ SLOT_OVERHEAD = 26
 """Cycles from a free slot until the first filters of the next segment come, and back."""
 TILE_OVERHEAD = 60
 """Cycles from a tile's last psum to its STORE, and from its end to the COMPUTE that waits."""
-PORT_WEIGHT = 0.03
-MEMORY_WEIGHT = 0.04
-"""Of two mappings, how many cycles more one may take for each that it saves the GLB's ports, or
-memory: they cost energy, and leave no room for what the closed forms do not know."""
 FREE_MEMORY_SHARE = 0.8
 CROWDING_WEIGHT = 0.7
 """The same for memory beyond this share of a layer's cycles: the layers beside it wait for it too,
@@ -41,27 +39,30 @@ class Estimate:
     bound: str
     array_cycles: int
     memory_cycles: int
-    port_cycles: int
-    """Of the GLB's ports, summed up: what the layer costs in energy, roughly."""
+    port_words: int
+    """That the rows read from the GLB."""
 
     @property
     def score(self) -> float:
         """What the mapper minimises: cycles, and a little of what else a mapping uses."""
         crowded = max(0.0, self.memory_cycles - FREE_MEMORY_SHARE * self.cycles)
-        others = PORT_WEIGHT * self.port_cycles + MEMORY_WEIGHT * self.memory_cycles
+        others = PORT_WEIGHT * self.port_words + MEMORY_WEIGHT * self.memory_cycles
         return self.cycles + others + CROWDING_WEIGHT * crowded
 
 
-def estimate(sizes: Sizes, config: Config) -> Estimate:
-    """Predicted cycles of a layer under a mapping that the configuration can hold."""
-    return _Estimator(sizes, config).estimate()
+def estimate(sizes: Sizes, config: Config, budget: Budget | None = None) -> Estimate:
+    """Predicted cycles of a layer under a mapping that the configuration can hold.
+
+    Without a budget, the layer has the whole GLB, and memory is as the configuration says.
+    """
+    return _Estimator(sizes, config, budget or Budget.of(config)).estimate()
 
 
 class _Estimator:
-    def __init__(self, sizes: Sizes, config: Config):
-        self.sizes, self.config = sizes, config
+    def __init__(self, sizes: Sizes, config: Config, budget: Budget):
+        self.sizes, self.config, self.budget = sizes, config, budget
         self.shape, self.mapping = sizes.shape, sizes.mapping
-        self.traffic = Traffic(sizes, config)
+        self.traffic = Traffic(sizes, config, budget)
 
     def estimate(self) -> Estimate:
         sizes, config = self.sizes, self.config
@@ -74,14 +75,14 @@ class _Estimator:
         stores, last_store = self.traffic.store_cycles()
         operands, first_operands = self.traffic.operand_cycles()
         constants = self.traffic.merge_cycles()
-        command = COMMAND_BYTES / config.memory.bus_bytes
+        command = COMMAND_BYTES / self.budget.bytes_per_cycle
         commands = (
             self.traffic.tiles
             * sizes.filter_groups
             * (sum(n for *_, n in self.traffic.segments) * 2 + 2)
         )
         memory = ifmaps + operands + filters + constants + stores + commands * command
-        latency = 2 * config.memory.latency_cycles
+        latency = 2 * self.budget.latency_cycles
         fill = config.array.rows * sizes.filters + sizes.psums
         start = first_ifmaps + first_filters + first_operands + constants + latency
         end = fill + drain_cycles(sizes, config, self.traffic.last_steps) + last_store + latency
@@ -90,16 +91,17 @@ class _Estimator:
         cycles = round(overlapped + start + end)
         if memory > array + exposed:
             bound = "memory"
-        return Estimate(cycles, bound, round(array), round(memory), self._port_cycles())
+        return Estimate(cycles, bound, round(array), round(memory), self._port_words())
 
-    def _port_cycles(self) -> int:
-        """Of all passes, ragged last columns of tiles taken for full ones."""
-        total = 0.0
-        for i, s, k, count in self.traffic.segments:
-            passes = ceil_div(i * s * k, self.config.array.rows)
-            cost = pass_cost(self.sizes, self.config, i * s * k / passes, self.mapping.steps)
-            total += count * passes * (cost.ifmap_port + cost.filter_port)
-        return round(total * self.traffic.tiles * self.sizes.filter_groups)
+    def _port_words(self) -> int:
+        sizes, mapping, traffic = self.sizes, self.mapping, self.traffic
+        units = sum(i * s * k * count for i, s, k, count in traffic.segments)
+        pieces = mapping.we * mapping.wf * position_words(self.shape, mapping.q)
+        filters = mapping.wm * sizes.filter_words * traffic.tiles
+        steps = (traffic.tile_columns - 1) * mapping.steps + traffic.last_steps
+        positions = traffic.tile_columns * (sizes.span - sizes.advance) + steps * sizes.advance
+        ifmaps = pieces * positions * traffic.tile_rows
+        return round(units * sizes.filter_groups * (ifmaps + filters))
 
     def _slot_cycles(self, steps: int) -> float:
         """Cycles from one segment to the next, if the slots that hold their parameters are few.
@@ -138,7 +140,7 @@ class _Estimator:
         # A tile keeps its ofmap buffer until memory has acknowledged its last word.
         moved = times * self.traffic.tile_store(steps)
         held = total + rows * sizes.filters + drain + moved + TILE_OVERHEAD
-        turn = (held + config.memory.latency_cycles) / self.mapping.ofmap_buffers
+        turn = (held + self.budget.latency_cycles) / self.mapping.ofmap_buffers
         names = {"drain": float(drain), "ofmap buffers": turn, bound: total}
         longest = max(names, key=lambda name: names[name])
         return names[longest], longest
@@ -146,7 +148,7 @@ class _Estimator:
     def _exposed_ifmaps(self, ifmaps: float, per_group: float) -> float:
         """Cycles of ifmap loads that no COMPUTE can hide, as the buffers are too small."""
         sizes, mapping = self.sizes, self.mapping
-        space = self.config.glb.fmap_words - mapping.ofmap_buffers * sizes.tile_words
+        space = self.budget.fmap_words - mapping.ofmap_buffers * sizes.tile_words
         if space >= 2 * sizes.ifmap_words:
             return 0.0
         if mapping.ifmaps != "block":

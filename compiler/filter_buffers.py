@@ -2,8 +2,9 @@
 
     a ring that goes on from layer to layer:   … │ merge │ filters, parameters │ filters, … │ …
 
-What stays for a layer or a filter group is contiguous. Addresses follow from the order of use
-alone; when a piece may be loaded is the schedule's business. Memory addresses are in words.
+What stays for a layer or a filter group is contiguous. Segments' filters take places of one size,
+so that each lies over one that came before. Addresses follow from the order of use alone; when a
+piece may be loaded is the schedule's business. Memory addresses are in words.
 """
 
 from eyas.command import MERGE_WORDS, Space
@@ -54,19 +55,23 @@ class FilterBuffers:
             return
         self._kept.clear()
         room = sum(count for _, count in wanted)
+        alone = len(wanted) == 1 and self.sizes.mapping.filters == "segment"
+        if alone:
+            room = self.sizes.segment_words
         if last and self.image.merge is not None and self.merge is None:
             self.ring.make_room(MERGE_WORDS + room)
-            self.merge = self._piece(self.image.merge, MERGE_WORDS)
+            self.merge = self._piece(self.image.merge, MERGE_WORDS, MERGE_WORDS)
         else:
             self.ring.make_room(room)
         for run in _runs(wanted):
             begin = run[0][0]
-            piece = self._piece(begin, sum(run[-1]) - begin)
-            for words in run:
-                self._kept[words] = piece, piece.start + words[0] - begin
+            words = sum(run[-1]) - begin
+            piece = self._piece(begin, words, room if alone else words)
+            for place in run:
+                self._kept[place] = piece, piece.start + place[0] - begin
 
-    def _piece(self, offset: int, words: int) -> Piece:
-        base = self.ring.take(words)
+    def _piece(self, offset: int, words: int, room: int) -> Piece:
+        base = self.ring.take(room)
         transfer = Transfer(self.memory + offset, base, (1, 1, words), space=Space.FILTER)
         load = transfer.load()  # constants: nobody writes what it reads
         return Piece([Step(load.command, (), load.writes)], Place.FILTER, base, base + words)

@@ -4,6 +4,7 @@ The limits are those of docs/architecture.md ("COMPUTE"), the widths of command 
 """
 
 from eyas.command import DRAIN, TILE, UNIT, WALK, Block
+from eyas.compiler.budget import Budget
 from eyas.compiler.mapping import Sizes
 from eyas.config import BEAT_LANES, MIN_PSUMS, WORD_LANES, Config
 from eyas.errors import ConfigError
@@ -58,14 +59,18 @@ def register_blocks(sizes: Sizes, steps: int, pad_value: int) -> dict[int, dict[
     return {1: walk, 2: unit}
 
 
-def check(sizes: Sizes, config: Config) -> None:
-    """Raises ConfigError that names the layer, for a mapping that the configuration cannot hold."""
+def check(sizes: Sizes, config: Config, budget: Budget | None = None) -> None:
+    """Raises ConfigError that names the layer, for a mapping that the configuration cannot hold.
+
+    Without a budget, the layer has the whole GLB.
+    """
+    budget = budget or Budget.of(config)
     if sizes.psums < MIN_PSUMS:
         raise ConfigError(
             f"layer {sizes.shape.name}: psums of a PE must be at least {MIN_PSUMS}, "
             f"not {sizes.psums} ({sizes.mapping})"
         )
-    for what, value, limit in _limits(sizes, config):
+    for what, value, limit in _limits(sizes, config, budget):
         if value > limit:
             raise ConfigError(
                 f"layer {sizes.shape.name}: {what} must be at most {limit}, not {value} "
@@ -90,7 +95,7 @@ def _check_fields(sizes: Sizes, block: Block, values: dict[str, int]) -> None:
             )
 
 
-def _limits(sizes: Sizes, config: Config) -> list[tuple[str, int, int]]:
+def _limits(sizes: Sizes, config: Config, budget: Budget) -> list[tuple[str, int, int]]:
     """(what, value, limit) of every rule about a mapping."""
     shape, mapping, spad = sizes.shape, sizes.mapping, config.spad
     units = mapping.seg_rows * mapping.seg_taps * mapping.seg_chunks
@@ -113,6 +118,6 @@ def _limits(sizes: Sizes, config: Config) -> list[tuple[str, int, int]]:
             COORDINATE_LIMIT,
         ),
         ("ifmap rows of a tile", height + max(shape.padding[0], sizes.window[0]), COORDINATE_LIMIT),
-        ("fmap words", sizes.ifmap_words + buffers, config.glb.fmap_words),
+        ("fmap words", sizes.ifmap_words + buffers, budget.fmap_words),
         ("filter words", sizes.kept_words + sizes.merge_words, config.glb.filter_words),
     ]

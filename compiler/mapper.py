@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from eyas.compiler.budget import Budget
 from eyas.compiler.candidates import candidates
 from eyas.compiler.conv_shape import ConvShape, ceil_div
 from eyas.compiler.cost import Estimate, estimate
@@ -27,47 +28,58 @@ MAX_BLOCKS = 6
 MAX_SEGMENTATIONS = 4
 
 
-@lru_cache(maxsize=1024)
-def map_convolution(shape: ConvShape, config: Config) -> tuple[Mapping, Estimate]:
+def map_convolution(
+    shape: ConvShape, config: Config, budget: Budget | None = None
+) -> tuple[Mapping, Estimate]:
     """The best mapping found, by score, and its predicted cost.
 
-    Raises ConfigError that names the layer and what is too small if the configuration has no room.
+    Without a budget, the layer has the whole GLB, and memory is as the configuration says. Raises
+    ConfigError that names the layer and what is too small if the configuration has no room.
     """
+    try:
+        # Layers of one shape share a mapping, whatever their names.
+        return _map(replace(shape, name=""), config, budget or Budget.of(config))
+    except ConfigError as error:
+        raise ConfigError(str(error).replace("layer :", f"layer {shape.name}:", 1)) from None
+
+
+@lru_cache(maxsize=4096)
+def _map(shape: ConvShape, config: Config, budget: Budget) -> tuple[Mapping, Estimate]:
     if shape.table and not config.ppu.tables:
         raise ConfigError(
             f"layer {shape.name}: its activation needs a table, and ppu.tables is false"
         )
-    found = candidates(shape, config)
+    found = candidates(shape, config, budget)
     if not len(found.points):
         raise ConfigError(
             f"layer {shape.name}: a PE of {config.name} holds no mapping of it "
             f"(spad.filters, spad.ifmap_lanes, spad.psums and spad.psum_width decide)"
         )
     best: tuple[Mapping, Estimate] | None = None
-    for point, least in zip(found.points[:MAX_POINTS], found.cycles, strict=False):
+    for point, least in zip(found.points[:MAX_POINTS], found.scores, strict=False):
         if best and least >= best[1].score:
             break
-        for mapping in _mappings(shape, config, point):
-            cost = estimate(Sizes(shape, mapping), config)
+        for mapping in _mappings(shape, config, budget, point):
+            cost = estimate(Sizes(shape, mapping), config, budget)
             if best is None or cost.score < best[1].score:
                 best = mapping, cost
     if best is None:
-        mapping = _smallest(shape, config, found.points)
-        best = mapping, estimate(Sizes(shape, mapping), config)
-    check(Sizes(shape, best[0]), config)
+        mapping = _smallest(shape, config, budget, found.points)
+        best = mapping, estimate(Sizes(shape, mapping), config, budget)
+    check(Sizes(shape, best[0]), config, budget)
     return best
 
 
-def _smallest(shape: ConvShape, config: Config, points: np.ndarray) -> Mapping:
+def _smallest(shape: ConvShape, config: Config, budget: Budget, points: np.ndarray) -> Mapping:
     """Any mapping at all, tried from the smallest tiles on."""
     q, p, taps, we, wf, wm, steps = points.T
     order = np.lexsort((p * q * taps, we * wf * wm * steps))
     reason = None
     for point in points[order[:MAX_POINTS]]:
-        for mapping in _mappings(shape, config, point):
+        for mapping in _mappings(shape, config, budget, point):
             return mapping
         try:
-            check(Sizes(shape, _base(shape, point)), config)
+            check(Sizes(shape, _base(shape, point)), config, budget)
         except ConfigError as error:
             reason = reason or error
     raise reason or ConfigError(f"layer {shape.name}: no mapping fits {config.name}")
@@ -79,28 +91,32 @@ def _base(shape: ConvShape, point: np.ndarray) -> Mapping:
     return Mapping(q, p, taps, we, wf, wm, steps, 1, 1, 1, ofmap_buffers=1)
 
 
-def _mappings(shape: ConvShape, config: Config, point: np.ndarray) -> Iterator[Mapping]:
+def _mappings(
+    shape: ConvShape, config: Config, budget: Budget, point: np.ndarray
+) -> Iterator[Mapping]:
     """Mappings of a point that fit the GLB."""
     base = _base(shape, point)
     try:
-        check(Sizes(shape, base), config)
+        check(Sizes(shape, base), config, budget)
     except ConfigError:
         return
-    for segmented in _segmentations(shape, config, base):
-        for mapping in _resident(shape, config, segmented):
-            if _fits(shape, config, mapping):
+    for segmented in _segmentations(shape, config, budget, base):
+        for mapping in _resident(shape, config, budget, segmented):
+            if _fits(shape, config, budget, mapping):
                 yield mapping
 
 
-def _fits(shape: ConvShape, config: Config, mapping: Mapping) -> bool:
+def _fits(shape: ConvShape, config: Config, budget: Budget, mapping: Mapping) -> bool:
     try:
-        check(Sizes(shape, mapping), config)
+        check(Sizes(shape, mapping), config, budget)
     except ConfigError:
         return False
     return True
 
 
-def _segmentations(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mapping]:
+def _segmentations(
+    shape: ConvShape, config: Config, budget: Budget, base: Mapping
+) -> Iterator[Mapping]:
     """Ways to cut tiles into segments: many channel chunks at a time, or else parts of filters."""
     sizes = Sizes(shape, base)
     rows, glb = config.array.rows, config.glb.filter_words - sizes.merge_words
@@ -136,7 +152,7 @@ def _segmentations(shape: ConvShape, config: Config, base: Mapping) -> Iterator[
     for chunks in list(chosen)[:MAX_SEGMENTATIONS]:
         yield replace(whole, seg_chunks=chunks)
     largest = replace(whole, seg_chunks=min(options, key=lambda o: o[-1])[-1])
-    if not _fits(shape, config, largest):  # even these ifmaps do not fit
+    if not _fits(shape, config, budget, largest):  # even these ifmaps do not fit
         yield from _cut_filters(shape, base, glb - sizes.param_words)
 
 
@@ -156,7 +172,7 @@ def _cut_filters(shape: ConvShape, base: Mapping, words: int) -> Iterator[Mappin
             taps //= 2
 
 
-def _resident(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mapping]:
+def _resident(shape: ConvShape, config: Config, budget: Budget, base: Mapping) -> Iterator[Mapping]:
     """Ways to keep ifmaps and filters in the GLB."""
     tile_rows = ceil_div(shape.e, base.we)
     tile_columns = ceil_div(shape.f, base.wf * base.steps)
@@ -177,27 +193,27 @@ def _resident(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mappi
         if several and group_fits and everything > room:
             choices.append(replace(blocked, filters="group", order="groups"))
         for choice in choices:
-            resident = _spread(shape, config, replace(choice, ifmaps="block"))
-            fits = _fits(shape, config, resident)
+            resident = _spread(shape, config, budget, replace(choice, ifmaps="block"))
+            fits = _fits(shape, config, budget, resident)
             if fits:
-                yield from _buffered(shape, config, resident)
+                yield from _buffered(shape, config, budget, resident)
             shared = choice.filters == "group" and choice.order == "blocks"
             if not (fits and whole) and (tiles == 1 or shared):
-                yield from _buffered(shape, config, _spread(shape, config, choice))
+                yield from _buffered(shape, config, budget, _spread(shape, config, budget, choice))
 
 
-def _spread(shape: ConvShape, config: Config, mapping: Mapping) -> Mapping:
+def _spread(shape: ConvShape, config: Config, budget: Budget, mapping: Mapping) -> Mapping:
     """With odd pitches, if there are two banks to spread ifmaps over and room for it."""
     odd = replace(mapping, odd_pitch=True)
-    return odd if config.glb.ifmap_ports == 2 and _fits(shape, config, odd) else mapping
+    return odd if config.glb.ifmap_ports == 2 and _fits(shape, config, budget, odd) else mapping
 
 
-def _buffered(shape: ConvShape, config: Config, base: Mapping) -> Iterator[Mapping]:
+def _buffered(shape: ConvShape, config: Config, budget: Budget, base: Mapping) -> Iterator[Mapping]:
     """The most ofmap buffers that leave room for two ifmap buffers, and the most for one."""
     sizes = Sizes(shape, base)
     chosen = set()
     for ifmaps in (2, 1):
-        space = config.glb.fmap_words - ifmaps * sizes.ifmap_words
+        space = budget.fmap_words - ifmaps * sizes.ifmap_words
         most = max((n for n in OFMAP_BUFFERS if n * sizes.tile_words <= space), default=0)
         if most and most not in chosen:
             chosen.add(most)

@@ -4,7 +4,8 @@
 
 The STORE engine works in order, so a snapshot holds what has happened until the layer's last ofmap
 was in memory. A layer's share is the difference to the snapshot before; layers overlap a little,
-and the shares add up to the whole run but for its end. A snapshot costs some tens of cycles.
+and the shares add up to the whole run but for its end. A pool beside convolutions is left with
+what it takes beyond the last of them. A snapshot costs some tens of cycles.
 """
 
 from dataclasses import replace
@@ -45,15 +46,15 @@ def with_profile(program: Program) -> Program:
 def read_profile(program: Program, memory: np.ndarray) -> list[dict[Counter, int]]:
     """Each layer's share of the counters, in the order of `program.layers`, after a run."""
     before = dict.fromkeys(Counter, 0)
-    shares = []
+    shares: dict[int, dict[Counter, int]] = {}
     for command in program.commands:
         if _is_snapshot(command):
             start = command.values["memory_address"]
             words = memory[start : start + SNAPSHOT_BYTES].view("<u8")
             now = {counter: int(words[counter]) for counter in Counter}
-            shares.append({counter: now[counter] - before[counter] for counter in Counter})
+            shares[start] = {counter: now[counter] - before[counter] for counter in Counter}
             before = now
-    return shares
+    return [shares[start] for start in sorted(shares)]
 
 
 def _snapshot(tag: int, address: int) -> Command:

@@ -6,15 +6,15 @@
 
 An item is a COMPUTE or VECTOR with what it needs. A piece is what LOADs bring into the GLB for one
 or more items; its place is free again behind the last of them. The items that LOADs run ahead to
-may be the next layer's: its ifmaps come in as soon as the STOREs of what they hold are issued.
+may be another layer's: its ifmaps come in as soon as the STOREs of what they hold are issued.
 Queues are in order, so a LOAD that is issued too early would only block those behind it, and the
 commands behind a full queue: two of its places stay free.
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import takewhile
 from typing import NamedTuple
 
 from eyas.command import Command, Engine, Opcode
@@ -22,9 +22,9 @@ from eyas.compiler.tokens import Area, Place, Tracker
 from eyas.compiler.upcoming_writes import UpcomingWrites
 
 LOOKAHEAD = 4
-"""Items that LOADs run ahead of their COMPUTE."""
-KINDS = ("filters", "ifmaps", "operands")
-"""Of pieces, in the order in which those of an item are loaded."""
+"""Items that LOADs run ahead of their COMPUTE; VECTORs between them do not count."""
+KINDS = ("filters", "ifmaps", "operands", "inputs")
+"""Of pieces, in the order in which those of an item are loaded; a VECTOR has inputs only."""
 
 
 class Step(NamedTuple):
@@ -62,10 +62,25 @@ class Item:
     ifmaps: Sequence[Piece] = ()
     filters: Sequence[Piece] = ()
     operands: Sequence[Piece] = ()
+    inputs: Sequence[Piece] = ()
     stores: Sequence[Step] = ()
     place: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Layer, tile, filter group, segment; for people and tools."""
+    cycles: float = 0.0
+    """That it takes the array at least, or the vector unit."""
     number: int = -1
+
+    @property
+    def pieces(self) -> Iterator[tuple[str, Piece]]:
+        """All pieces that it needs, with their kinds."""
+        for kind in KINDS:
+            for piece in getattr(self, kind):
+                yield kind, piece
+
+    @property
+    def vector(self) -> bool:
+        """Whether it is the vector unit's."""
+        return self.run.command.opcode == Opcode.VECTOR
 
 
 class Ring:
@@ -104,50 +119,47 @@ class Schedule:
         self._writes = UpcomingWrites(self.tracker.sizes)
         self._registers: dict[tuple[int, int], dict[str, int]] = {}
         self._waiting_loads: deque[int] = deque()
-        self._count = 0
 
-    def run(self, layers: Iterable[Iterable[Item]]) -> None:
-        """Issues everything. Each layer's items are made when the one before comes to its end."""
-        items = self._numbered(layers)
-        self._fill(items)
+    def run(self, items: Sequence[Item]) -> None:
+        """Issues everything, in this order but for the LOADs."""
+        seen: set[int] = set()
+        for number, item in enumerate(items):
+            item.number = number
+            for kind, piece in item.pieces:
+                piece.last_item = number
+                if id(piece) not in seen:
+                    seen.add(id(piece))
+                    self._pending[kind].append((item, piece))
+        coming = iter(items)
+        self._fill(coming)
         while self._ahead:
             item = self._ahead.popleft()
-            self._fill(items)
+            self._fill(coming)
             self._load_ahead(item)
             self._issue(item)
 
-    def _numbered(self, layers: Iterable[Iterable[Item]]) -> Iterator[Item]:
-        for layer in layers:
-            group = list(layer)
-            for item in group:
-                item.number = self._count
-                self._count += 1
-                for piece in (*item.ifmaps, *item.filters, *item.operands):
-                    piece.last_item = item.number
-                for step in (item.run, *item.stores):
-                    self._writes.note(step.writes, item.number)
-            seen: set[int] = set()
-            for item in group:
-                for kind in KINDS:
-                    for piece in getattr(item, kind):
-                        if id(piece) not in seen:
-                            seen.add(id(piece))
-                            self._pending[kind].append((item, piece))
-            yield from group
-
-    def _fill(self, items: Iterator[Item]) -> None:
-        self._ahead.extend(islice(items, LOOKAHEAD - len(self._ahead)))
+    def _fill(self, coming: Iterator[Item]) -> None:
+        while sum(not item.vector for item in self._ahead) < LOOKAHEAD:
+            item = next(coming, None)
+            if item is None:
+                return
+            self._ahead.append(item)
+            for step in (item.run, *item.stores):
+                self._writes.note(step.writes, item.number)
 
     def _load_ahead(self, item: Item) -> None:
         """Issues what `item` needs, then what the items behind it need if there is room for it."""
         while self._waiting_loads and self._waiting_loads[0] <= item.number:
             self._waiting_loads.popleft()
         self._live = [piece for piece in self._live if piece.last_item >= item.number]
-        for number in range(item.number, item.number + LOOKAHEAD + 1):
+        last = self._ahead[-1].number if self._ahead else item.number
+        blocked: set[str] = set()
+        for number in range(item.number, last + 1):
             for kind in KINDS:
                 pending = self._pending[kind]
-                while pending and pending[0][0].number <= number:
+                while kind not in blocked and pending and pending[0][0].number <= number:
                     if not self._load(item, *pending[0], kind):
+                        blocked.add(kind)
                         break
                     pending.popleft()
 
@@ -156,7 +168,7 @@ class Schedule:
         if not needed_now:
             if len(self._waiting_loads) + len(piece.loads) > max(2, self.queue_depth - 2):
                 return False
-            if kind != "filters" and self._too_early(item, user, piece):
+            if kind != "filters" and self._too_early(user, item, piece):
                 return False
         if any(piece.overlaps(live) for live in self._live):
             if needed_now:
@@ -168,14 +180,12 @@ class Schedule:
         self._live.append(piece)
         return True
 
-    def _too_early(self, item: Item, user: Item, piece: Piece) -> bool:
-        """Whether a later layer's piece needs, or overwrites, what is still to be written."""
-        layer = user.place[0]
-        if layer == item.place[0]:
-            return False
-        waiting = (self._pending[kind] for kind in ("ifmaps", "operands"))
-        if any(pending and pending[0][0].place[0] < layer for pending in waiting):
-            return True
+    def _too_early(self, user: Item, item: Item, piece: Piece) -> bool:
+        """Whether what comes before `user` is yet to write what its piece reads or overwrites."""
+        for pending in self._pending.values():
+            for earlier, other in takewhile(lambda entry: entry[0].number < user.number, pending):
+                if earlier is not user and other is not piece and piece.overlaps(other):
+                    return True
         areas = [Area.run(Place(piece.place), piece.start, piece.end - piece.start)]
         areas += [area for step in piece.loads for area in step.reads]
         return self._writes.last(areas) >= item.number

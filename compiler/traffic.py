@@ -7,6 +7,7 @@ enough of them are in flight to cover the latency.
 from collections.abc import Iterator
 from functools import lru_cache
 
+from eyas.compiler.budget import Budget
 from eyas.compiler.conv_shape import ceil_div
 from eyas.compiler.mapping import Sizes
 from eyas.compiler.tiling import clipped
@@ -14,19 +15,20 @@ from eyas.config import WORD_BYTES, WORD_LANES, Config
 from eyas.layout import channel_blocks
 
 
-def run_cycles(words: int, config: Config) -> float:
+def run_cycles(words: int, config: Config, budget: Budget) -> float:
     """Cycles of memory for a run of consecutive words."""
     memory = config.memory
     beats = words * WORD_BYTES // memory.bus_bytes
     bursts = ceil_div(beats, memory.burst_beats)
-    return max(beats, bursts * memory.latency_cycles / memory.outstanding)
+    covered = bursts * budget.latency_cycles / memory.outstanding
+    return max(words * budget.word_cycles, covered)
 
 
 class Traffic:
     """Counts of a mapping, and what its transfers take."""
 
-    def __init__(self, sizes: Sizes, config: Config):
-        self.sizes, self.config = sizes, config
+    def __init__(self, sizes: Sizes, config: Config, budget: Budget):
+        self.sizes, self.config, self.budget = sizes, config, budget
         self.shape, self.mapping = sizes.shape, sizes.mapping
         width = self.mapping.wf * self.mapping.steps
         rows = ceil_div(self.shape.e, self.mapping.we)
@@ -109,22 +111,21 @@ class Traffic:
         total = 0.0
         for width in columns:
             if width == self.shape.w and not self.shape.ifmap_rows_apart:
-                total += sum(run_cycles(height * width, self.config) for height in rows)
+                total += sum(self._run(height * width) for height in rows)
             else:
-                total += sum(rows) * run_cycles(width, self.config)
+                total += sum(rows) * self._run(width)
         return total
 
     def filter_cycles(self) -> tuple[float, float, float]:
         """Of all loads of filters, of the first one, and what no COMPUTE can hide."""
         sizes, mapping = self.sizes, self.mapping
-        beats = WORD_BYTES / self.config.memory.bus_bytes
         blocks = 1 if mapping.order == "groups" else self.blocks
         times = {"layer": 1, "group": blocks, "segment": self.tiles}[mapping.filters]
         if mapping.filters != "layer" and sum(n for *_, n in self.segments) == 1:
             # What comes again at once is still there.
             times = 1 if sizes.distinct_groups == 1 else blocks
-        total = sizes.distinct_groups * sizes.group_words * times * beats
-        first = sizes.segment_words * beats
+        total = sizes.distinct_groups * sizes.group_words * times * self.budget.word_cycles
+        first = sizes.segment_words * self.budget.word_cycles
         pieces = {"layer": 1, "group": sizes.group_words, "segment": sizes.segment_words}
         alone = mapping.filters != "layer" and (
             2 * pieces[mapping.filters] > self.config.glb.filter_words
@@ -152,13 +153,16 @@ class Traffic:
 
     def merge_cycles(self) -> float:
         """Of the load of a merge's constants."""
-        return self.sizes.merge_words * WORD_BYTES / self.config.memory.bus_bytes
+        return self.sizes.merge_words * self.budget.word_cycles
+
+    def _run(self, words: int) -> float:
+        return run_cycles(words, self.config, self.budget)
 
     def _position_cycles(self, width: int, rows: int) -> float:
         """Cycles of a word of the ofmap, moved in rectangles."""
         if width == self.shape.f and not self.shape.ofmap_rows_apart:
             width *= rows
-        return run_cycles(width, self.config) / width
+        return self._run(width) / width
 
     def tile_store(self, steps: int) -> float:
         """Cycles of memory for the STOREs of a tile."""
@@ -166,7 +170,7 @@ class Traffic:
         words = self.tile_store_words(steps)
         whole = width == self.shape.f and not self.shape.ofmap_rows_apart
         run = words if whole else width
-        return words / run * run_cycles(run, self.config)
+        return words / run * self._run(run)
 
     def tile_store_words(self, steps: int) -> int:
         """Words that the STOREs of a tile move; channel blocks may be stored in part."""

@@ -20,6 +20,7 @@ from eyas.compiler.fmap_place import FmapPlace
 from eyas.compiler.ir import Convolution
 from eyas.compiler.limits import register_blocks
 from eyas.compiler.mapping import Sizes
+from eyas.compiler.room import Room
 from eyas.compiler.schedule import Item, Ring, Step
 from eyas.compiler.tiling import (
     FilterGroup,
@@ -51,15 +52,17 @@ class ConvolutionWriter:
     constants: int
     image: FilterImage
     filter_ring: Ring
+    room: Room
 
     def __post_init__(self) -> None:
-        sizes, space = self.sizes, self.config.glb.fmap_words
+        sizes = self.sizes
         if sizes.shape.stacked:
             self.ofmap = self.ofmap.stacked()
             self.operand = self.operand and self.operand.stacked()
         self.cut = segments(sizes)
-        self.tiles = TileBuffers(sizes, self.ofmap, self.operand, space)
-        self.ifmaps = IfmapBuffers(sizes, self.ifmap, self.tiles.end_of_ifmaps)
+        self.tiles = TileBuffers(sizes, self.ofmap, self.operand, self.room.end)
+        space = self.room.start, self.tiles.end_of_ifmaps
+        self.ifmaps = IfmapBuffers(sizes, self.ifmap, *space)
         self.filters = FilterBuffers(sizes, self.image, self.constants, self.filter_ring)
         self._merge_loaded = False
 
@@ -107,6 +110,7 @@ class ConvolutionWriter:
             self.ifmaps.pieces(buffer, group, segment),
             [piece],
             place=(self.number, tile.number, group.number, segment.number),
+            cycles=values["passes"] * tile.steps * self.sizes.filters,
         )
 
     def _finish(self, item: Item, tile: Tile, group: FilterGroup, base: int) -> None:

@@ -2,18 +2,19 @@
 
     fmap space     ifmap buffer │ ifmap buffer │ ofmap buffer │ ofmap buffer
 
-With room for two of each, the next tile's ifmaps arrive while the vector unit works.
+With room for two of each, the next tile's ifmaps arrive while the vector unit works. Tiles run in
+the order in which their ifmaps are made.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import product
 
 from eyas.command import Command, Engine, Opcode, VectorOp
 from eyas.compiler.descriptors import Transfer
 from eyas.compiler.fmap_place import FmapPlace, lanes_of
 from eyas.compiler.ir import MaxPool
 from eyas.compiler.pool_tiling import PoolShape
+from eyas.compiler.room import Room
 from eyas.compiler.schedule import Item, Piece, Step
 from eyas.compiler.tiling import clipped
 from eyas.compiler.tokens import Area, Place
@@ -21,6 +22,12 @@ from eyas.config import WORD_LANES, Config
 from eyas.errors import ModelError
 
 _ADDRESS = 0xFFFF
+
+PORT_SHARING = 1.2
+"""How much longer a VECTOR takes where convolutions read from the same banks of the GLB."""
+
+Corner = tuple[int, int, int, int]
+"""Image, channel block, ofmap row and ofmap column that a tile begins at."""
 
 
 @dataclass
@@ -36,10 +43,11 @@ class PoolWriter:
     config: Config
     ifmap: FmapPlace
     ofmap: FmapPlace
+    room: Room
 
     def __post_init__(self) -> None:
         layer = self.layer
-        self.cut = PoolShape(layer, self.shape, self.config)
+        self.cut = PoolShape(layer, self.shape, self.config, self.room.budget, self.room.beside)
         for name, place in ((layer.input, self.ifmap), (layer.output, self.ofmap)):
             if place.lane:
                 raise ModelError(
@@ -50,6 +58,8 @@ class PoolWriter:
         self.in_pitch = self.cut.extent(1, self.tiling.columns)
         self.in_plane = self.in_pitch * self.cut.extent(0, self.tiling.rows)
         self.out_plane = self.tiling.rows * self.tiling.columns
+        tiles = self.cut.tiles(self.tiling)
+        self.item_cycles = self.cut.cycles(self.tiling) / tiles * PORT_SHARING
         self.in_words = self.in_plane * self.tiling.blocks
         self.out_words = self.out_plane * self.tiling.blocks
 
@@ -57,25 +67,28 @@ class PoolWriter:
     def predicted_cycles(self) -> int:
         return round(self.cut.cycles(self.tiling)) * self.ifmap.images
 
-    def items(self) -> Iterator[Item]:
-        """The layer's VECTORs in order."""
+    def items(self, made: Callable[[Area], int] = lambda area: 0) -> Iterator[Item]:
+        """The layer's VECTORs in order. `made` says when an area of memory is written."""
         tiling = self.tiling
-        space = tiling.buffers * self.in_words
-        tiles = product(
-            range(self.ifmap.images),
-            range(0, self.cut.blocks, tiling.blocks),
-            range(0, self.cut.e, tiling.rows),
-            range(0, self.cut.f, tiling.columns),
+        ofmaps = self.room.start + tiling.buffers * self.in_words
+        corners = [
+            (image, block, e, f)
+            for image in range(self.ifmap.images)
+            for block in range(0, self.cut.blocks, tiling.blocks)
+            for e in range(0, self.cut.e, tiling.rows)
+            for f in range(0, self.cut.f, tiling.columns)
+        ]
+        corners.sort(
+            key=lambda corner: made(self._tile(0, corner, 0, 0).inputs[0].loads[0].reads[0])
         )
-        for number, (image, block, e, f) in enumerate(tiles):
+        for number, corner in enumerate(corners):
             turn = number % tiling.buffers
-            bases = turn * self.in_words, space + turn * self.out_words
-            yield self._tile(number, image, block, e, f, *bases)
+            bases = self.room.start + turn * self.in_words, ofmaps + turn * self.out_words
+            yield self._tile(number, corner, *bases)
 
-    def _tile(
-        self, number: int, image: int, block: int, e: int, f: int, source: int, target: int
-    ) -> Item:
+    def _tile(self, number: int, corner: Corner, source: int, target: int) -> Item:
         tiling, stride, padding = self.tiling, self.layer.stride, self.layer.padding
+        image, block, e, f = corner
         blocks = min(tiling.blocks, self.cut.blocks - block)
         rows, columns = min(tiling.rows, self.cut.e - e), min(tiling.columns, self.cut.f - f)
         y0, x0 = e * stride[0] - padding[0], f * stride[1] - padding[1]
@@ -107,23 +120,15 @@ class PoolWriter:
         return Item(
             self._run(values),
             [self._window_set()],
-            [piece],
-            stores=list(self._stores(image, block, blocks, e, f, rows, columns, target)),
+            inputs=[piece],
+            stores=list(self._stores(corner, (blocks, rows, columns), target)),
             place=(self.number, number, 0, 0),
+            cycles=self.item_cycles,
         )
 
-    def _stores(
-        self,
-        image: int,
-        block: int,
-        blocks: int,
-        e: int,
-        f: int,
-        rows: int,
-        columns: int,
-        target: int,
-    ) -> Iterator[Step]:
+    def _stores(self, corner: Corner, counts: tuple[int, int, int], target: int) -> Iterator[Step]:
         """STOREs of a tile's ofmaps: a last block of its own where others have lanes in it."""
+        (image, block, e, f), (blocks, rows, columns) = corner, counts
         channels = blocks * WORD_LANES
         if self.ofmap.part:
             channels = min(channels, self.shape[0] - block * WORD_LANES)

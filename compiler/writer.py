@@ -1,10 +1,11 @@
 """From a graph to a program: maps every layer, places everything in memory, writes the commands.
 
-graph ─► map_convolution ─► constants, tensors in memory ─► items of each layer ─► Schedule
-                                                              (write_*.py)          └► Program
+graph ─► map_convolution ─► constants, tensors in memory
+                                         └► items of each layer ─► Weaver ─► Schedule ─► Program
+                                                (write_*.py)
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from eyas.command import COMMAND_BYTES
 from eyas.compiler.allocate import align, check_memory, place_regions, place_tensors
 from eyas.compiler.batch import lay_out
+from eyas.compiler.budget import Budget
 from eyas.compiler.conv_shape import ConvShape
 from eyas.compiler.cost import Estimate, estimate
 from eyas.compiler.filters import FilterImage, filter_image
@@ -22,9 +24,11 @@ from eyas.compiler.limits import check
 from eyas.compiler.mapper import map_convolution
 from eyas.compiler.mapping import Mapping, Sizes
 from eyas.compiler.program import LayerEntry, Program, ProgramTensor
-from eyas.compiler.schedule import Item, Ring, Schedule, end_command
+from eyas.compiler.room import Room, rooms
+from eyas.compiler.schedule import Ring, Schedule, end_command
 from eyas.compiler.tokens import Tracker, check_tokens
 from eyas.compiler.views import root
+from eyas.compiler.weave import Weaver
 from eyas.compiler.write_convolution import ConvolutionWriter
 from eyas.compiler.write_pool import PoolWriter
 from eyas.config import WORD_BYTES, Config
@@ -44,6 +48,7 @@ class _MappedConvolution:
     sizes: Sizes
     cost: Estimate
     image: FilterImage
+    room: Room
 
 
 def compile_graph(
@@ -52,18 +57,24 @@ def compile_graph(
     reuse_memory: bool = False,
     mappings: dict[str, Mapping] | None = None,
     progress: Progress | None = None,
+    budget: Budget | None = None,
 ) -> Program:
     """The program that runs `graph` on a machine of `config`.
 
     With `reuse_memory`, tensors that are no longer needed make room for others; without it every
     intermediate tensor is there after a run. `mappings` overrides the mapper, by layer name.
+    `budget`: of the whole machine; without it memory is as the configuration says.
 
     Raises ConfigError, naming the layer, for what the configuration cannot hold, and ModelError
     for a graph that makes no sense.
     """
     if len(graph.layers) > MAX_LAYERS:
         raise ModelError(f"{graph.name}: has {len(graph.layers)} layers, of {MAX_LAYERS} at most")
-    mapped = [_mapped(graph, layer, config, mappings or {}) for layer in graph.layers]
+    places = rooms(graph, config, budget or Budget.of(config))
+    mapped = [
+        _mapped(graph, layer, config, room, mappings or {})
+        for layer, room in zip(graph.layers, places, strict=True)
+    ]
     images = [m.image.data if isinstance(m, _MappedConvolution) else None for m in mapped]
     starts, end = place_regions([0 if image is None else len(image) for image in images])
     tensors, end = place_tensors(graph, end, reuse_memory)
@@ -73,20 +84,22 @@ def compile_graph(
     ring = Ring(0, config.glb.filter_words)
     entries: list[LayerEntry] = []
 
-    def layers() -> Iterator[Iterator[Item]]:
-        for number, (layer, what) in enumerate(zip(graph.layers, mapped, strict=True)):
-            places = [
-                FmapPlace.of(graph, name, tensors[root(graph, name)] // WORD_BYTES)
-                for name in (layer.input, layer.output, *layer.inputs[1:])
-            ]
-            constants = starts[number] // WORD_BYTES
-            writer = _writer(number, what, config, places, constants, ring)
-            entries.append(layer_entry(writer))
-            yield writer.items()
-            if progress:
-                progress(number, len(graph.layers), layer.name)
-
-    schedule.run(layers())
+    weaver = Weaver(tracker.sizes)
+    for number, (layer, what) in enumerate(zip(graph.layers, mapped, strict=True)):
+        fmaps = [
+            FmapPlace.of(graph, name, tensors[root(graph, name)] // WORD_BYTES)
+            for name in (layer.input, layer.output, *layer.inputs[1:])
+        ]
+        constants = starts[number] // WORD_BYTES
+        writer = _writer(number, what, config, fmaps, constants, ring)
+        entries.append(layer_entry(writer))
+        if isinstance(writer, PoolWriter):
+            weaver.add(writer.items(weaver.made), writer.room.beside)
+        else:
+            weaver.add(writer.items(), beside=False)
+        if progress:
+            progress(number, len(graph.layers), layer.name)
+    schedule.run(weaver.order())
     tracker.commands.append(end_command())
     check_tokens(tracker.commands)
     program_address = align(end)
@@ -117,7 +130,7 @@ def compile_graph(
 
 
 def _mapped(
-    graph: Graph, layer: Layer, config: Config, mappings: dict[str, Mapping]
+    graph: Graph, layer: Layer, config: Config, room: Room, mappings: dict[str, Mapping]
 ) -> "_MappedConvolution | PoolWriter":
     shape = _tensor_shape(graph, layer, layer.input)
     ofmap = layer.output_shape(shape)
@@ -133,12 +146,12 @@ def _mapped(
         )
     places = [FmapPlace.of(graph, name) for name in (layer.input, layer.output, *layer.inputs[1:])]
     if isinstance(layer, MaxPool):
-        return PoolWriter(0, layer, shape, config, *places)
+        return PoolWriter(0, layer, shape, config, *places, room=room)
     _check_merge(graph, layer, places, config)
     conv = lay_out(ConvShape.of(layer, shape, *places[:2]), graph.batch, places[0], places[1:])
-    mapping, cost = choose(conv, config, mappings.get(layer.name))
+    mapping, cost = choose(conv, config, room.budget, mappings.get(layer.name))
     sizes = Sizes(conv, mapping)
-    return _MappedConvolution(layer, sizes, cost, filter_image(layer, sizes))
+    return _MappedConvolution(layer, sizes, cost, filter_image(layer, sizes), room)
 
 
 def _check_merge(graph: Graph, layer: Convolution, places: list[FmapPlace], config: Config) -> None:
@@ -157,12 +170,14 @@ def _check_merge(graph: Graph, layer: Convolution, places: list[FmapPlace], conf
         )
 
 
-def choose(shape: ConvShape, config: Config, mapping: Mapping | None) -> tuple[Mapping, Estimate]:
+def choose(
+    shape: ConvShape, config: Config, budget: Budget, mapping: Mapping | None
+) -> tuple[Mapping, Estimate]:
     """A given mapping, if it fits, or else the mapper's."""
     if mapping is None:
-        return map_convolution(shape, config)
-    check(Sizes(shape, mapping), config)
-    return mapping, estimate(Sizes(shape, mapping), config)
+        return map_convolution(shape, config, budget)
+    check(Sizes(shape, mapping), config, budget)
+    return mapping, estimate(Sizes(shape, mapping), config, budget)
 
 
 def _tensor_shape(graph: Graph, layer: Layer, name: str) -> tuple[int, int, int]:
@@ -180,12 +195,14 @@ def _writer(
     ring: Ring,
 ) -> ConvolutionWriter | PoolWriter:
     if isinstance(mapped, PoolWriter):
-        return PoolWriter(number, mapped.layer, mapped.shape, config, *places)
+        layer, shape = mapped.layer, mapped.shape
+        return PoolWriter(number, layer, shape, config, *places, room=mapped.room)
     layer, sizes, image = mapped.layer, mapped.sizes, mapped.image
     ifmap, ofmap, operand = [*places, None][:3]
     return ConvolutionWriter(
-        number, layer, sizes, mapped.cost, config, ifmap, ofmap, operand, constants, image, ring
-    )
+        number, layer, sizes, mapped.cost, config, ifmap, ofmap, operand, constants, image, ring,
+        mapped.room,
+    )  # fmt: skip
 
 
 def _constant(graph: Graph, values: np.ndarray) -> bytes:

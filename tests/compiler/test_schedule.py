@@ -30,7 +30,7 @@ def order(*layers: list[Item]) -> list[str]:
     """The program: "load 1.0" for the LOAD of layer 1, tile 0, and so on."""
     tracker = Tracker(WORDS, WORDS, WORDS)
     schedule = Schedule(tracker, 8)
-    schedule.run(layers)
+    schedule.run([item for layer in layers for item in layer])
     check_tokens(tracker.commands)
     return [
         f"{command.opcode.name.lower()} {place[0]}.{place[1]}"
