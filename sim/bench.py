@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from eyas.compiler.activation import is_identity, only_merges, only_pads
+from eyas.compiler.budget import Budget
+from eyas.compiler.compile import compile_model
 from eyas.compiler.ir import Convolution, Graph
-from eyas.compiler.passes import run_passes
 from eyas.compiler.profile import with_profile
 from eyas.compiler.program import LayerEntry, Program
-from eyas.compiler.writer import compile_graph
 from eyas.config import Config
 from eyas.errors import ConfigError
 from eyas.registers import Counter
@@ -118,8 +118,6 @@ class Bench:
 
     def measure_graph(self, graph: Graph, batch: int = 1) -> Measurement:
         """Compiles a graph, before any pass, for a batch and runs it."""
-        if batch != 1:
-            raise ConfigError(f"{graph.name}: a program takes one image; batch must be 1")
         program = with_profile(self._compiled(graph, batch))
         run = self._rtl(program) if self.engine == "rtl" else self._model(program)
         shares = layer_shares(program, run.profile, run.counters, self.config)
@@ -145,7 +143,9 @@ class Bench:
             self.reporter.status(text)
 
         self.reporter.status(f"{graph.name}: mapping layers")
-        return compile_graph(run_passes(graph), self.config, progress=progress)
+        memory = self.timing.bytes_per_cycle, self.timing.latency_cycles
+        budget = Budget.of(self.config, *memory)
+        return compile_model(graph, self.config, batch, progress=progress, budget=budget)
 
     def _rtl(self, program: Program) -> _Run:
         """Runs a program in RTL."""
@@ -154,7 +154,7 @@ class Bench:
         )
         rng = np.random.default_rng(1)
         inputs = {
-            port.tensor: rng.integers(-128, 128, program.tensors[port.tensor].shape, np.int8)
+            port.tensor: rng.integers(-128, 128, program.tensors[port.tensor].array_shape, np.int8)
             for port in program.inputs
         }
         result = self._runner.run(
