@@ -100,7 +100,7 @@ def command_fields() -> str:
     lines += [_enum("Counter", numbers | {"COUNTERS": len(Counter)})]
     blocks = [str(len(command.BLOCKS[engine])) for engine in sorted(command.BLOCKS)]
     lines += [f"constexpr int BLOCKS[] = {{{', '.join(blocks)}}};  // of each engine"]
-    for name in ("TABLE_WORDS", "MERGE_WORDS"):
+    for name in ("TABLE_WORDS", "MERGE_WORDS", "VECTOR_OPEN_WINDOWS"):
         lines += [f"constexpr unsigned {name} = {getattr(command, name)};"]
     return "\n".join([*lines, "}", ""])
 

@@ -45,15 +45,15 @@ class VectorUnit {
             reading_ = offered;
             window_ = window;
             line_ = window.address;
-            taps_ = window.taps;
-        } else if (transfer && window_.taps == 1) {
+            tap_ = window.first;
+        } else if (transfer && tap_ == window_.last) {
             line_ += uint32_t(tile_.in_pitch);
             window_.address = line_;
-            window_.taps = taps_;
+            tap_ = window_.first;
             --window_.lines;
         } else if (transfer) {
             ++window_.address;
-            --window_.taps;
+            ++tap_;
         }
         store_results(finish, out_address, write_granted);
         unwritten_ += unsigned(finish) - unsigned(leaves);
@@ -67,7 +67,7 @@ class VectorUnit {
     fields::VectorWindow shape_{};
     Window window_;  // being read
     uint32_t line_ = 0;
-    int taps_ = 0;
+    int tap_ = 0;
     bool start_ = false, reading_ = false;
     unsigned unwritten_ = 0;
     bool last_then_[GLB_READ_LATENCY] = {};
@@ -75,7 +75,7 @@ class VectorUnit {
     bool waiting_ = false, write_valid_ = false;
     uint32_t newest_ = 0, offered_ = 0;
 
-    bool last() const { return window_.empty || (window_.taps == 1 && window_.lines == 1); }
+    bool last() const { return window_.empty || (tap_ == window_.last && window_.lines == 1); }
     bool may_go() const { return reading_ && (!last() || unwritten_ != RESULT_SLOTS); }
 
     void store_results(bool finish, uint32_t address, bool granted) {
