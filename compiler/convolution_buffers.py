@@ -37,12 +37,25 @@ class IfmapBuffers:
     def __init__(self, sizes: Sizes, memory: FmapPlace, start: int, end: int):
         self.sizes, self.memory = sizes, memory
         self.ring = Ring(start, end)
+        self._kept: dict[int, IfmapBuffer] = {}
+        """By the first tile of their block, the oldest first."""
 
-    def for_window(self, at: Window, group: FilterGroup) -> IfmapBuffer:
-        """A buffer for all channels of a filter group; segments load it as they come."""
+    def for_block(self, tiles: list[Tile], group: FilterGroup) -> IfmapBuffer:
+        """A buffer for all channels of a filter group; segments load it as they come.
+
+        It is the one from before where that is still there and holds the same.
+        """
+        number = tiles[0].number
+        if number in self._kept and group.shares_ifmaps:
+            return self._kept[number]
+        self._kept.pop(number, None)
         block, lane = divmod(self.memory.lane + group.c, WORD_LANES)
-        count = channel_blocks(lane + group.channels)
-        return IfmapBuffer(at, block, self.ring.take(count * self.sizes.plane))
+        words = channel_blocks(lane + group.channels) * self.sizes.plane
+        buffer = IfmapBuffer(window(self.sizes, tiles, None), block, self.ring.take(words))
+        while len(self._kept) >= self.sizes.mapping.windows:
+            del self._kept[next(iter(self._kept))]
+        self._kept[number] = buffer
+        return buffer
 
     def for_segment(self, tile: Tile, group: FilterGroup, segment: Segment) -> IfmapBuffer:
         """A buffer for what a single segment of a tile needs."""

@@ -149,16 +149,19 @@ class _Estimator:
         """Cycles of ifmap loads that no COMPUTE can hide, as the buffers are too small."""
         sizes, mapping = self.sizes, self.mapping
         space = self.budget.fmap_words - mapping.ofmap_buffers * sizes.tile_words
-        if space >= 2 * sizes.ifmap_words:
+        if space >= sizes.ifmap_words + sizes.kept_ifmap_words:
             return 0.0
         if mapping.ifmaps != "block":
             return ifmaps
-        # A window replaces the one before it piece by piece, during that one's last filter group.
-        loads = self.traffic.windows
+        # A window replaces the one before it piece by piece, during that one's last filter group,
+        # or as a whole while others that run together with it are in use.
+        loads = self.traffic.window_loads
         if loads == 1:
             return 0.0
         pieces = ceil_div(sizes.chunks, mapping.seg_chunks)
         load = ifmaps / loads
         group = per_group / self.traffic.blocks
+        if mapping.windows > 1:
+            return (loads - 1) * max(0.0, load - (mapping.windows - 1) * group)
         exposed = load / pieces + max(0.0, load - load / pieces - group)
         return (loads - 1) * exposed

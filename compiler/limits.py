@@ -118,6 +118,6 @@ def _limits(sizes: Sizes, config: Config, budget: Budget) -> list[tuple[str, int
             COORDINATE_LIMIT,
         ),
         ("ifmap rows of a tile", height + max(shape.padding[0], sizes.window[0]), COORDINATE_LIMIT),
-        ("fmap words", sizes.ifmap_words + buffers, budget.fmap_words),
+        ("fmap words", sizes.kept_ifmap_words + buffers, budget.fmap_words),
         ("filter words", sizes.kept_words + sizes.merge_words, config.glb.filter_words),
     ]

@@ -26,6 +26,8 @@ OFMAP_BUFFERS = (6, 3, 2, 1)
 """Tiles whose ofmaps are in the GLB at a time: small ones need many, to cover memory's latency."""
 MAX_BLOCKS = 6
 MAX_SEGMENTATIONS = 4
+MAX_WINDOWS = 3
+"""Ifmap windows that are in the GLB at a time."""
 
 
 def map_convolution(
@@ -189,15 +191,18 @@ def _resident(shape: ConvShape, config: Config, budget: Budget, base: Mapping) -
             choices = [replace(blocked, filters="group")]
         else:
             choices = [blocked]
-        several = shape.images * tile_rows * tile_columns > tiles
+        all_tiles = tile_rows * tile_columns
+        several = shape.images * all_tiles > tiles
         if several and group_fits and everything > room:
             choices.append(replace(blocked, filters="group", order="groups"))
+            more = range(2, min(MAX_WINDOWS, shape.images * ceil_div(all_tiles, tiles)) + 1)
+            choices += [replace(blocked, filters="group", windows=n) for n in more]
         for choice in choices:
             resident = _spread(shape, config, budget, replace(choice, ifmaps="block"))
             fits = _fits(shape, config, budget, resident)
             if fits:
                 yield from _buffered(shape, config, budget, resident)
-            shared = choice.filters == "group" and choice.order == "blocks"
+            shared = (choice.filters, choice.order, choice.windows) == ("group", "blocks", 1)
             if not (fits and whole) and (tiles == 1 or shared):
                 yield from _buffered(shape, config, budget, _spread(shape, config, budget, choice))
 
@@ -209,11 +214,11 @@ def _spread(shape: ConvShape, config: Config, budget: Budget, mapping: Mapping) 
 
 
 def _buffered(shape: ConvShape, config: Config, budget: Budget, base: Mapping) -> Iterator[Mapping]:
-    """The most ofmap buffers that leave room for two ifmap buffers, and the most for one."""
+    """The most ofmap buffers that leave room for an ifmap buffer more than needed, and the most."""
     sizes = Sizes(shape, base)
     chosen = set()
-    for ifmaps in (2, 1):
-        space = budget.fmap_words - ifmaps * sizes.ifmap_words
+    for more in (sizes.ifmap_words, 0):
+        space = budget.fmap_words - sizes.kept_ifmap_words - more
         most = max((n for n in OFMAP_BUFFERS if n * sizes.tile_words <= space), default=0)
         if most and most not in chosen:
             chosen.add(most)

@@ -51,6 +51,9 @@ class Mapping:
     order: str = "blocks"
     """What the outer loop runs over: "blocks" of tiles, each with all filter groups, or filter
     "groups", each with the blocks of all images."""
+    windows: int = 1
+    """Blocks that run together: their ifmap windows are in the GLB at a time, so that a filter
+    group is loaded once for all of them. Where a window is all of an image, these are images."""
 
     def __str__(self) -> str:
         return (
@@ -60,6 +63,7 @@ class Mapping:
             f"ifmaps={self.ifmaps} filters={self.filters}"
             + (" odd pitch" if self.odd_pitch else "")
             + (f" order={self.order}" if self.order != "blocks" else "")
+            + (f" windows={self.windows}" if self.windows > 1 else "")
         )
 
 
@@ -172,6 +176,11 @@ class Sizes:
     def ifmap_words(self) -> int:
         """Words of an ifmap buffer."""
         return self.plane * self.ifmap_blocks
+
+    @property
+    def kept_ifmap_words(self) -> int:
+        """Words of the ifmap buffers that are in the GLB together, at least."""
+        return self.ifmap_words * (self.mapping.windows if self.mapping.ifmaps == "block" else 1)
 
     @property
     def ofmap_pitch(self) -> int:

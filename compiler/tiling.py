@@ -1,15 +1,17 @@
 """Cuts a mapped convolution into blocks, filter groups, tiles and segments, in running order.
 
-    for block of each image   ifmap windows are loaded for    \\ the other way round where the
-      for filter group        filters are loaded for          / mapping's order is "groups"
-        for tile              psum banks drain after
-          for segment         a COMPUTE runs
+    for blocks that run together   their ifmap windows are loaded for   the other way round
+      for filter group             filters are loaded for               in the order "groups"
+        for block
+          for tile                 psum banks drain after
+            for segment            a COMPUTE runs
 
 Only counting happens here: no addresses, no commands.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 from eyas.compiler.conv_shape import ceil_div
 from eyas.compiler.mapping import Sizes
@@ -75,10 +77,10 @@ class Window:
 def running_order(sizes: Sizes) -> Iterator[tuple[list[Tile], FilterGroup]]:
     """Every block with every filter group, in the mapping's order."""
     cut, groups = list(blocks(sizes)), filter_groups(sizes)
-    if sizes.mapping.order == "groups":
-        yield from ((block, group) for group in groups for block in cut)
-    else:
-        yield from ((block, group) for block in cut for group in groups)
+    together = len(cut) if sizes.mapping.order == "groups" else sizes.mapping.windows
+    for first in range(0, len(cut), together):
+        for group, block in product(groups, cut[first : first + together]):
+            yield block, group
 
 
 def blocks(sizes: Sizes) -> Iterator[list[Tile]]:

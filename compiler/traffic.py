@@ -67,11 +67,12 @@ class Traffic:
 
     def _window_turns(self) -> int:
         """How often windows are loaded: once, or for each filter group if others come between."""
-        shape, outer = self.shape, self.mapping.order == "groups" and self.blocks > 1
+        shape, mapping = self.shape, self.mapping
+        outer = mapping.order == "groups" and self.blocks > mapping.windows
         return self.sizes.filter_groups // shape.groups if outer and not shape.depthwise else 1
 
     @property
-    def windows(self) -> int:
+    def window_loads(self) -> int:
         """Loads of windows of blocks."""
         each = self.sizes.filter_groups if self.shape.depthwise else self.shape.groups
         return self.blocks * each * self._window_turns()
@@ -119,7 +120,7 @@ class Traffic:
     def filter_cycles(self) -> tuple[float, float, float]:
         """Of all loads of filters, of the first one, and what no COMPUTE can hide."""
         sizes, mapping = self.sizes, self.mapping
-        blocks = 1 if mapping.order == "groups" else self.blocks
+        blocks = 1 if mapping.order == "groups" else ceil_div(self.blocks, mapping.windows)
         times = {"layer": 1, "group": blocks, "segment": self.tiles}[mapping.filters]
         if mapping.filters != "layer" and sum(n for *_, n in self.segments) == 1:
             # What comes again at once is still there.

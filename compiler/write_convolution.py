@@ -29,7 +29,6 @@ from eyas.compiler.tiling import (
     running_order,
     segment_macs,
     segments,
-    window,
 )
 from eyas.compiler.tokens import Area, Place
 from eyas.config import WORD_LANES, Config
@@ -71,13 +70,10 @@ class ConvolutionWriter:
         mapping = self.sizes.mapping
         if mapping.filters == "layer":
             self.filters.keep_layer()
-        buffer, loaded = None, None
         for block, group in running_order(self.sizes):
             if mapping.filters == "group":
                 self.filters.keep_group(group)
-            if mapping.ifmaps == "block" and not (block is loaded and group.shares_ifmaps):
-                buffer = self.ifmaps.for_window(window(self.sizes, block, None), group)
-                loaded = block
+            buffer = self.ifmaps.for_block(block, group) if mapping.ifmaps == "block" else None
             for tile in block:
                 yield from self._tile(tile, group, buffer)
 

@@ -1,4 +1,4 @@
-"""Batches through the RTL, in both loop orders and with random memories.
+"""Batches through the RTL, in all loop orders and with random memories.
 
 Every tensor of every image equals the reference arithmetic, image by image.
 """
@@ -55,7 +55,7 @@ def test_any_graph(runner, graph, batch, seed):
 
 @pytest.mark.parametrize("ifmaps", ["block", "segment"])
 @pytest.mark.parametrize("filters", ["group", "segment"])
-def test_filter_groups_in_the_outer_loop(runner, ifmaps, filters):
+def test_loop_orders(runner, ifmaps, filters):
     rng = np.random.default_rng(2)
     layers = [
         convolution(rng, "a", "ifmap", "a", (20, 9, 3, 3), padding=(1,) * 4),
@@ -66,6 +66,7 @@ def test_filter_groups_in_the_outer_loop(runner, ifmaps, filters):
         3, 4, 3, 2, 1, 2, 4, 3, 1, 2, ifmaps=ifmaps, filters=filters, order="groups"
     )  # fmt: skip
     depthwise = replace(dense, q=8, p=1, taps=1, wm=1, seg_taps=3, seg_chunks=1)
-    mappings = {"a": dense, "b": depthwise}
     graph = replace(graph_of(layers, (9, 6, 7)), batch=3)
-    run_and_compare(runner, graph, 3, mappings=mappings)
+    for changes in ({}, {"order": "blocks", "windows": 3}):
+        mappings = {"a": replace(dense, **changes), "b": replace(depthwise, **changes)}
+        run_and_compare(runner, graph, 3, mappings=mappings)

@@ -24,7 +24,7 @@ from eyas.compiler.mapping import Mapping
 from eyas.compiler.passes import run_passes
 from eyas.compiler.program import Program
 from eyas.compiler.writer import compile_graph
-from eyas.errors import ModelError
+from eyas.errors import ConfigError, ModelError
 
 TINY = CONFIGS["tiny4x4"]
 
@@ -93,9 +93,10 @@ def layers(draw):
     filters=st.sampled_from(["layer", "group", "segment"]),
     ifmaps=st.sampled_from(["block", "segment"]),
     block=st.tuples(st.integers(1, 3), st.integers(1, 2)),
+    windows=st.integers(1, 3),
     seed=st.integers(0, 99),
 )
-def test_any_loop_order(what, batch, order, filters, ifmaps, block, seed):
+def test_any_loop_order(what, batch, order, filters, ifmaps, block, windows, seed):
     """Small tiles and groups, so that there are many of each, and in every kind of order."""
     weights, shape, options = what
     rng = np.random.default_rng(seed)
@@ -110,7 +111,21 @@ def test_any_loop_order(what, batch, order, filters, ifmaps, block, seed):
     depthwise = options["groups"] == m == shape[0] > 1
     q, p, wm = (3, 1, 1) if depthwise else (min(c, 3), 3, 1 + seed % 2)
     mapping = Mapping(
-        q, p, s, 2, 1, wm, 3, r, 1, 1, *block, ifmaps=ifmaps, filters=filters, order=order
+        q,
+        p,
+        s,
+        2,
+        1,
+        wm,
+        3,
+        r,
+        1,
+        1,
+        *block,
+        ifmaps=ifmaps,
+        filters=filters,
+        order=order,
+        windows=windows,
     )
     ifmap = rng.integers(-128, 128, (batch, *shape), np.int8)
     run_and_compare(graph, TINY, ifmap if batch > 1 else ifmap[0], mappings={"layer": mapping})
@@ -135,6 +150,30 @@ def test_filters_are_read_once_for_all_blocks_and_images(filters):
     for batch in (1, 3):
         assert words[batch, "groups"] == [3 * group, batch * 3 * window]
         assert words[batch, "blocks"] == [batch * 4 * 3 * group, batch * window]
+
+
+@pytest.mark.parametrize(("together", "times"), [(1, 12), (2, 6), (3, 4), (5, 3), (12, 1)])
+def test_blocks_that_run_together_share_filters(together, times):
+    """Four blocks in each of three images; none of their windows is loaded twice."""
+    rng = np.random.default_rng(9)
+    layer = convolution(rng, "layer", "ifmap", "ofmap", (24, 8, 3, 3), padding=(1,) * 4)
+    mapping = Mapping(
+        8, 4, 3, 2, 1, 2, 9, 3, 1, 1, ifmaps="block", filters="group", windows=together
+    )
+    graph = replace(graph_of([layer], (8, 8, 9)), batch=3)
+    program, _ = run_and_compare(graph, TINY, images(rng, graph), mappings={"layer": mapping})
+    assert loaded(program, Space.FILTER) == times * 3 * (3 * 2 * 12 + 2 * 8)
+    assert loaded(program, Space.FMAP) == 3 * 9 * (3 + 4 + 4 + 3)
+
+
+def test_windows_that_do_not_fit_together():
+    rng = np.random.default_rng(10)
+    layer = convolution(rng, "layer", "ifmap", "ofmap", (8, 32, 3, 3), padding=(1,) * 4)
+    mapping = Mapping(8, 4, 3, 4, 1, 1, 14, 3, 1, 1, 2, ifmaps="block", filters="group")
+    graph = graph_of([layer], (32, 14, 14))
+    compile_graph(graph, TINY, mappings={"layer": mapping})
+    with pytest.raises(ConfigError, match="layer layer: fmap words must be at most 1024, not 1232"):
+        compile_graph(graph, TINY, mappings={"layer": replace(mapping, windows=2)})
 
 
 @pytest.mark.parametrize(
