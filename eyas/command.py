@@ -65,7 +65,7 @@ VECTOR_OPEN_WINDOWS = 3
 """Overlapping windows of an ofmap row that a VECTOR fills at once, from one read of an input.
 
 As many as a column of a 3x3 pool of stride 1 belongs to, the widest overlap that is common. Each is
-225 COMB and 67 flip-flops of an ECP5; a fourth would spare wider windows a few reads only.
+230 COMB and 67 flip-flops of an ECP5; a fourth would spare wider windows a few reads only.
 """
 
 
@@ -130,8 +130,9 @@ DESCRIPTOR: Block = {
     "memory_stride2": Field(6, 0, 32),
 }
 
-# What changes from tile to tile. A tile is the work between two drains of the psum banks; it is one
-# or more COMPUTE commands (segments), the first with `first` set and the last with `last` set.
+# What changes from tile to tile. A tile is the work between two drains of a psum memory; it is one
+# or more COMPUTE commands (segments), the first with `first` set and the last with `last` set. Two
+# tiles may take turns, each in a psum memory of its own.
 TILE: Block = {
     "ifmap_base": Field(0, 0, 16),  # address of coordinate (y0, x0) of the channel block of lane0
     "filter_base": Field(0, 16, 16),
@@ -150,6 +151,7 @@ TILE: Block = {
     "we_valid": Field(4, 9, 6),  # ofmap rows of the tile that are written
     "f_valid": Field(4, 15, 11),  # ofmap columns of the tile that are written
     "merge_load": Field(4, 26, 1),  # the drain first reads MERGE_WORDS from merge_base
+    "swap": Field(4, 27, 1),  # the other psum memory is next, as after `last`, but nothing drains
     "ofmap_base": Field(5, 0, 16),  # address of the tile's first ofmap value's word
     "param_base": Field(5, 16, 16),  # filter space: 2 words a channel, then 32 of table
     "useful_macs": Field(6, 0, 32),  # added to the counter of that name
