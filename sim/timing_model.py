@@ -33,7 +33,7 @@ _CHUNK_SECONDS = 0.2
 """How long Python stays away: progress and Ctrl-C wait for it."""
 _FIRST_CHUNK = 100_000
 _REGISTERS_CYCLES = 3
-"""What a host sees of a run beside CYCLES: its write until it starts, the interrupt until it is up."""
+"""Of a run that a host sees beside CYCLES: its write until the start, the interrupt at the end."""
 _QUIET_CYCLES = 20_000
 """Without any progress, beside what the memory takes, until a program counts as locked."""
 _DESCRIPTION_BYTES = 1000

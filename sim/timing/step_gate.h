@@ -80,7 +80,7 @@ class StepGate {
     // The next item.
     bool known_ = false, same_shape_ = false;
     unsigned slot_ = 0, memory_ = 0;
-    int steps_left_ = 0, passes_left_ = 0;
+    uint16_t steps_left_ = 0, passes_left_ = 0;
     // Fields that all rows must share while a step runs.
     int p_ = 0, q_ = 0, taps_ = 0, depthwise_ = 0, tap_pitch_ = 0, shape_psums_ = 0;
 
@@ -115,8 +115,8 @@ class StepGate {
         same_shape_ = walk.p == p_ && walk.q == q_ && walk.taps == taps_ &&
                       walk.depthwise == depthwise_ && walk.tap_pitch == tap_pitch_ &&
                       walk.psums == shape_psums_;
-        steps_left_ = walk.steps;
-        passes_left_ = slot.tile.passes;
+        steps_left_ = uint16_t(walk.steps);
+        passes_left_ = uint16_t(slot.tile.passes);
     }
 
     Item next_item() {
@@ -127,7 +127,7 @@ class StepGate {
         item.tile_end = item.segment_end && slot.tile.last;
         --steps_left_;
         if (item.last_step) {
-            steps_left_ = slot.walk.steps;
+            steps_left_ = uint16_t(slot.walk.steps);
             --passes_left_;
         }
         if (item.segment_end) {
@@ -135,7 +135,7 @@ class StepGate {
             filled &= ~(1u << slot_);
             slot_ = (slot_ + 1) % slot_count_;
         }
-        if (item.tile_end) memory_ ^= 1;
+        if (item.segment_end && (slot.tile.last || slot.tile.swap)) memory_ ^= 1;
         return item;
     }
 

@@ -35,12 +35,10 @@ class UnitWalker {
             if (units_left_) --units_left_;
             next_unit();
             row = row + 1 == rows_ ? 0 : row + 1;
-            if (row == 0) {
-                if (--passes_left_ == 0) {
-                    walking = false;
-                    filled &= ~(1u << slot_);
-                    slot_ = (slot_ + 1) % slot_count_;
-                }
+            if (row == 0 && --passes_left_ == 0) {
+                walking = false;
+                filled &= ~(1u << slot_);
+                slot_ = (slot_ + 1) % slot_count_;
             }
             unit.active = units_left_ != 0;
             unit.last = passes_left_ == 1;
@@ -52,14 +50,15 @@ class UnitWalker {
     const unsigned rows_, slot_count_;
     const Slot *const slots_;
     unsigned slot_ = 0;
-    int units_left_ = 0, passes_left_ = 0, row_left_ = 0, chunk_left_ = 0;
+    uint16_t units_left_ = 0, passes_left_ = 0;
+    int row_left_ = 0, chunk_left_ = 0;
     uint32_t channel_address_ = 0, chunk_address_ = 0;
 
     void begin() {
         const Slot &slot = slots_[slot_];
         walking = true;
-        units_left_ = slot.tile.units;
-        passes_left_ = slot.tile.passes;
+        units_left_ = uint16_t(slot.tile.units);
+        passes_left_ = uint16_t(slot.tile.passes);
         row_left_ = slot.walk.unit_rows;
         chunk_left_ = slot.walk.tap_chunks;
         channel_address_ = chunk_address_ = uint32_t(slot.tile.ifmap_base);

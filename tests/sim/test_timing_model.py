@@ -11,11 +11,11 @@ from eyas.sim.memory_timing import MemoryTiming
 from eyas.sim.program_run import ProgramRunner
 from eyas.sim.tflite_networks import random_network
 
-LAYERS = 29
+LAYERS = 35
 """Random layers on each machine."""
 NETWORKS = 4
 """Random networks on each machine, with pools and, where it can, merges."""
-SLOW_CONFIGS = 6
+SLOW_CONFIGS = 8
 SLOW_LAYERS = 40
 
 
