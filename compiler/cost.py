@@ -71,7 +71,7 @@ class _Estimator:
         per_group = self.traffic.tile_rows * ((self.traffic.tile_columns - 1) * full + last)
         array = per_group * sizes.filter_groups
         ifmaps, first_ifmaps = self.traffic.ifmap_cycles()
-        filters, first_filters, serial_filters = self.traffic.filter_cycles()
+        filters, first_filters, serial_filters = self.traffic.filter_cycles(full)
         stores, last_store = self.traffic.store_cycles()
         operands, first_operands = self.traffic.operand_cycles()
         constants = self.traffic.merge_cycles()

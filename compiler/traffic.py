@@ -117,8 +117,11 @@ class Traffic:
                 total += sum(rows) * self._run(width)
         return total
 
-    def filter_cycles(self) -> tuple[float, float, float]:
-        """Of all loads of filters, of the first one, and what no COMPUTE can hide."""
+    def filter_cycles(self, tile: float) -> tuple[float, float, float]:
+        """Of all loads of filters, of the first one, and what no COMPUTE can hide.
+
+        tile: cycles that the array takes for a tile.
+        """
         sizes, mapping = self.sizes, self.mapping
         blocks = 1 if mapping.order == "groups" else ceil_div(self.blocks, mapping.windows)
         times = {"layer": 1, "group": blocks, "segment": self.tiles}[mapping.filters]
@@ -131,7 +134,12 @@ class Traffic:
         alone = mapping.filters != "layer" and (
             2 * pieces[mapping.filters] > self.config.glb.filter_words
         )
-        return total, first, total if alone else 0.0
+        hidden = 0.0
+        if mapping.filters == "group":
+            # A group replaces the one before it segment by segment, during that one's last tile.
+            count = sum(n for *_, n in self.segments)
+            hidden = sizes.distinct_groups * times * tile * (count - 1) / count
+        return total, first, max(0.0, total - hidden) if alone else 0.0
 
     def store_cycles(self) -> tuple[float, float]:
         """Of all STOREs, and of the last tile's."""
