@@ -237,6 +237,42 @@ def test_views_of_parts_keep_their_images_apart():
     run_and_compare(graph, TINY, images(rng, graph))
 
 
+def test_ofmaps_of_one_row_in_parts_of_others():
+    """A fully connected layer whose ofmap and operand are pixels of larger tensors."""
+    rng = np.random.default_rng(11)
+    tensors = {
+        "pixel": Tensor("pixel", (9, 1, 1), view=View("ifmap", 0, 2, 1)),
+        "whole": Tensor("whole", (9, 2, 3)),
+        "ofmap": Tensor("ofmap", (9, 1, 1), view=View("whole", 0, 1, 2)),
+    }
+    layer = convolution(rng, "layer", "ifmap", "ofmap", (9, 10, 4, 5))
+    layer = replace(layer, merge=merge(rng, MergeOp.ADD, "pixel"))
+    graph = replace(graph_of([layer], (10, 4, 5), **tensors), batch=3)
+    program, _ = run_and_compare(graph, TINY, images(rng, graph))
+    assert "columns=3×1" in program.layers[0].mapping  # an image each
+
+
+def test_ofmaps_whose_images_lie_apart():
+    """Rows follow each other, images do not: a 1x1 layer into the lower rows of a tensor."""
+    rng = np.random.default_rng(12)
+    tensors = {
+        "whole": Tensor("whole", (9, 4, 6)),
+        "ofmap": Tensor("ofmap", (9, 2, 6), view=View("whole", 0, 2)),
+    }
+    layer = convolution(rng, "layer", "ifmap", "ofmap", (9, 10, 1, 1))
+    graph = replace(graph_of([layer], (10, 2, 6), **tensors), batch=3)
+    run_and_compare(graph, TINY, images(rng, graph))
+
+
+def test_a_window_beyond_its_image():
+    """One ofmap row, and padding below: the next image's rows are not there."""
+    rng = np.random.default_rng(13)
+    options = dict(padding=(0, 0, 1, 0), pad_value=-100)
+    layer = convolution(rng, "layer", "ifmap", "ofmap", (9, 10, 3, 1), **options)
+    graph = replace(graph_of([layer], (10, 2, 6)), batch=3)
+    run_and_compare(graph, TINY, images(rng, graph))
+
+
 def test_wrong_batches():
     rng = np.random.default_rng(8)
     graph = graph_of([convolution(rng, "layer", "ifmap", "ofmap", (4, 3, 1, 1))], (3, 4, 5))
