@@ -264,7 +264,7 @@ def test_batches(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, _ = run("compile", DIGITS, "--config", "tiny4x4", "--batch", "2")
     assert code == 0
-    assert "1×28×28 → 8×28×28, 5×5, 2 images" in out
+    assert "1×28×28 → 8×28×28, 3×3, 2 images" in out
     images = np.load(ROOT / "demo" / "digits.npz")["images"]
     np.save("three.npy", images[:3, None] / np.float32(255))
     options = ("--config", "tiny4x4", "--input", "three.npy")
