@@ -1,4 +1,5 @@
-"""The psum banks: per column two memories, one accumulating while the other drains.
+"""The psum banks: per column two memories, one accumulating while the other drains, or waits with
+the psums of a tile that takes turns with this one.
 
     emission (A0) ─► address at A2 ─► old psum at A3 + psum of the last row ─► written at A4
     drain_memory, drain_address ─────► drain_data[col] one cycle later

@@ -9,8 +9,9 @@ in its psum spad flows into row r during the `first` micro-cycles of the next st
 row left is emitted to the psum banks in the same way, from stage `rows`.
 
 A step's first micro-cycle waits until every row has what it needs and until the psum memory of the
-emitted item is empty. In a step nothing waits. If no further item is known, empty items flush the
-stages. Another micro-cycle shape (p, q, taps, ring pitch, depthwise) waits until they are empty.
+emitted item holds no finished tile. In a step nothing waits. If no further item is known, empty
+items flush the stages. Another micro-cycle shape (p, q, taps, ring pitch, depthwise) waits until
+they are empty.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -88,7 +89,7 @@ class StepGate(wiring.Component):
         slot = Signal(range(self.config.noc.tile_slots))
         field = {
             name: select(m, self.slots, slot, name)
-            for name in ("steps", "passes", "first", "last", "columns", *SHAPE)
+            for name in ("steps", "passes", "first", "last", "swap", "columns", *SHAPE)
         }
         known = Signal()  # registers below belong to the segment in `slot`
         same_shape = Signal()
@@ -134,10 +135,12 @@ class StepGate(wiring.Component):
                     clear.eq(0),
                 ]
             with m.If(segment_end):
-                m.d.sync += [known.eq(0), slot.eq(slot + 1)]
+                m.d.sync += [
+                    known.eq(0),
+                    slot.eq(slot + 1),
+                    memory.eq(memory ^ (field["last"] | field["swap"])),
+                ]
                 m.d.comb += self.walked.bit_select(slot, 1).eq(1)
-            with m.If(tile_end):
-                m.d.sync += memory.eq(~memory)
         with m.If(load_shape):
             m.d.sync += [self.shape[name].eq(field[name]) for name in SHAPE]
             m.d.sync += same_shape.eq(1)

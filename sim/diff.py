@@ -137,11 +137,12 @@ def first_difference(
 def cuts(commands: Sequence[Command]) -> list[int]:
     """Numbers of commands after which a program may be cut: behind work, and between tiles."""
     points = []
-    open_tile = False
+    open_tiles = 0
     for number, (command, registers) in enumerate(walk(commands)):
         if command.opcode == Opcode.COMPUTE:
-            open_tile = not registers[Engine.COMPUTE][0]["last"]
-        if command.opcode not in (Opcode.SET, Opcode.END) and not open_tile:
+            tile = registers[Engine.COMPUTE][0]
+            open_tiles += tile["first"] - tile["last"]
+        if command.opcode not in (Opcode.SET, Opcode.END) and not open_tiles:
             points.append(number + 1)
     return points
 

@@ -28,6 +28,7 @@ from eyas.sim.hazards import Order, Words
 from eyas.sim.interpreter_compute import segment_psums
 from eyas.sim.interpreter_counts import drain_counts, segment_counts
 from eyas.sim.interpreter_drain import MergeConstants, drain, load_merge
+from eyas.sim.interpreter_psums import PsumBanks
 from eyas.sim.segment import Segment
 
 PROGRAM_ALIGNMENT = 64
@@ -65,8 +66,7 @@ class Interpreter:
         self._fmaps = Words("the GLB's fmaps", self.glb[Space.FMAP], self._order)
         self._filters = Words("the GLB's filters", self.glb[Space.FILTER], self._order)
         self._program = range(0)  # words of memory that hold the running program
-        self._tile: tuple[int, ...] | None = None  # Segment.shape of the tile in progress
-        self._psums = np.zeros((0, 0), np.int32)  # of that tile: (columns, steps * psums)
+        self._psum_banks = PsumBanks()
         self._merge: MergeConstants | None = None  # of the program's last merge_load
 
     @property
@@ -95,7 +95,7 @@ class Interpreter:
     def restart(self) -> None:
         """Makes ready for a program: the machine is idle, and everything before it is over."""
         self.number, self.ended, self.warnings = 0, False, []
-        self._tile, self._merge = None, None
+        self._psum_banks, self._merge = PsumBanks(), None
         self._order.restart()
         for words in (self._memory, self._fmaps, self._filters):
             words.restart()
@@ -137,8 +137,7 @@ class Interpreter:
         self._order.end(command.engine, command.give)
 
     def _end(self) -> None:
-        if self._tile is not None:
-            raise ConfigError("the last COMPUTE must have last = 1")
+        self._psum_banks.check_empty()
         self.warnings = self._order.left_over()
         self.ended = True
 
@@ -179,32 +178,18 @@ class Interpreter:
         blocks[0] = values
         segment = Segment(blocks)
         segment.check(self.config)
-        self._check_tile(segment)
+        self._psum_banks.check(segment)
         if segment.fence:
             self._order.fence()
-        if segment.first:
-            self._psums = np.zeros((segment.columns, segment.steps * segment.psums), np.int32)
-        psums = self._psums + segment_psums(segment, self._fmaps, self._filters)
-        self._psums = psums.astype(np.int32)  # keeps the low 32 bits
+        psums = segment_psums(segment, self._fmaps, self._filters)
+        psums = self._psum_banks.accumulate(segment, psums)
         self._count(segment_counts(segment))
-        self._tile = segment.shape
         if segment.last:
             self._order.drain(self.number)
             if segment.merge_load:
                 self._merge = load_merge(segment, self._filters)
-            drain(segment, self._psums, self._merge, self._fmaps, self._filters)
+            drain(segment, psums, self._merge, self._fmaps, self._filters)
             self._count(drain_counts(segment))
-            self._tile = None
-
-    def _check_tile(self, segment: Segment) -> None:
-        if segment.first != (self._tile is None):
-            state = "in progress" if self._tile else "started"
-            raise ConfigError(
-                f"first must be {1 - segment.first}: {'a' if self._tile else 'no'} tile is {state}"
-            )
-        if self._tile not in (None, segment.shape):
-            names = "we, wf, wm, steps, psums, depthwise"
-            raise ConfigError(f"{names} must be {self._tile} in all of a tile, not {segment.shape}")
 
     def _count(self, counts: dict[Counter, int]) -> None:
         for counter, value in counts.items():

@@ -133,12 +133,13 @@ class Bench:
 
     def check(self, segments, tiles):
         fmaps, filters = self.words["ifmap_read"], self.words["filter_read"]
-        expected, psums = [], None
+        expected, psums, memory = [], [None, None], 0
         for segment in segments:
-            old = None if segment["first"] else psums
-            psums = reference_psums(CONFIG, segment, fmaps, filters, old)
+            old = None if segment["first"] else psums[memory]
+            psums[memory] = reference_psums(CONFIG, segment, fmaps, filters, old)
             if segment["last"]:
-                expected.append(psums)
+                expected.append(psums[memory])
+            memory ^= segment["last"] | segment["swap"]
         assert all(np.any(tile) for tile in expected)
         for number, (got, want) in enumerate(zip(tiles, expected, strict=True)):
             wrong = np.argwhere(got != want)
@@ -147,17 +148,38 @@ class Bench:
             )
 
 
-def random_segments(rng, count):
-    """Tiles of one to three segments each."""
+def random_segments(rng, count, least=1):
+    """Tiles of at most three segments each."""
     segments = []
     for _ in range(count):
         choices = random_choices(CONFIG, rng)
-        parts = int(rng.integers(1, 4))
+        parts = int(rng.integers(least, 4))
         for part in range(parts):
             choices.update(first=int(part == 0), last=int(part == parts - 1))
             choices.update(filter_base=int(rng.integers(0, 64)))
             segments.append(make_segment(CONFIG, **choices))
     return segments
+
+
+def taking_turns(rng, segments):
+    """The same tiles, two at a time, a segment of the one or the other as chance has it.
+
+    The first tile of two begins first and ends first, as psum memories drain in turn.
+    """
+    tiles, out = [[]], []
+    for segment in segments:
+        tiles[-1].append(segment)
+        if segment["last"]:
+            tiles.append([])
+    for number in range(0, len(tiles) - 1, 2):
+        pair = tiles[number : number + 2]
+        middle = [0] * (len(pair[0]) - 1) + [1] * (len(pair[1]) - 1)
+        turns = [0, *rng.permutation(middle), *[1] * bool(pair[1])]
+        for turn, following in zip(turns, [*turns[1:], None], strict=True):
+            segment = pair[turn].pop(0)
+            segment["swap"] = int(not segment["last"] and following != turn)
+            out.append(segment)
+    return out
 
 
 @cocotb.test()
@@ -172,7 +194,21 @@ async def random_tiles(dut, busy):
 
 
 @cocotb.test()
-async def switching_costs_no_cycle(dut):
+async def random_tiles_take_turns(dut):
+    rng = np.random.default_rng(cocotb.RANDOM_SEED)
+    bench = Bench(dut, rng, busy=0.3)
+    await bench.start()
+    swaps = 0
+    for _ in range(3):
+        segments = taking_turns(rng, random_segments(rng, 4, least=3))
+        bench.check(segments, await bench.run(segments))
+        swaps += sum(segment["swap"] for segment in segments)
+    assert swaps >= 4
+
+
+@cocotb.test()
+@cocotb.parametrize(turns=[False, True])
+async def switching_costs_no_cycle(dut, turns):
     """Pass, tile and filter bank change without a bubble where feeding is not the bound."""
     bench = Bench(dut, np.random.default_rng(1), busy=0.0)
     await bench.start()
@@ -181,6 +217,9 @@ async def switching_costs_no_cycle(dut):
         stride=(1, 1), height=3, width=14, y0=0, x0=0,
     )  # fmt: skip
     segments = [make_segment(CONFIG, **choices) for _ in range(4)]
+    if turns:  # two tiles of two segments
+        for segment, first, last in zip(segments, (1, 1, 0, 0), (0, 0, 1, 1), strict=True):
+            segment.update(first=first, last=last, swap=1 - last)
     bench.check(segments, await bench.run(segments))
     steps = sum(s["steps"] * s["passes"] for s in segments)
     t = 4 * 4 * 3

@@ -41,6 +41,7 @@ def make_segment(config: Config, **c) -> dict[str, int]:
         lane0=lane0,
         first=c.get("first", 1),
         last=c.get("last", 1),
+        swap=0,
         p=1 if depthwise else p,
         q=q,
         taps=taps,
