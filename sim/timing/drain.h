@@ -33,10 +33,8 @@ class Drain {
     unsigned drained() const { return reader.drained; }
 
     void evaluate(unsigned full) {
-        if (asleep_) return;
-        busy_ = to_reader_.valid;
-        for (unsigned n = 0; n < config_.tile_slots; ++n) busy_ |= to_fetch_[n].valid;
-        for (const auto &stage : to_writer_) busy_ |= stage.valid;
+        resting_ &= !reader.wakes(full);
+        if (resting_) return;
         reader.evaluate(read_tile(), queue_.credit(), full, to_writer_[0].ready(),
                         operands.available);
         writer.evaluate(write_tile(), queue_.valid);
@@ -44,8 +42,8 @@ class Drain {
 
     // next: a tile that comes, or null.
     void update(const DrainTile *next) {
-        if (asleep_ && !next) {
-            reader.skip();
+        if (resting_ && !next) {
+            reader.rest();
             return;
         }
         if (reader.draining()) counters_.add(fields::DRAIN_BUSY, 1);
@@ -66,7 +64,8 @@ class Drain {
         fetch.update(fetched, params_granted, params_arrive, released, to_reader);
         given_ = !to_reader && (given_ || to_operands);
         move_tiles(next, to_reader);
-        asleep_ = !busy_ && !next && operands.idle() && queue_.empty() && lanes_.idle();
+        busy_ = has_tiles();
+        resting_ = rests();
     }
 
   private:
@@ -79,7 +78,7 @@ class Drain {
     ValueQueue queue_;
     DelayLine lanes_, last_;  // psums that have been read; those that are a tile's last
     bool busy_ = false, given_ = false;
-    bool asleep_ = false;  // without a tile nothing changes
+    bool resting_ = false;  // nothing changes until a tile comes or its psums are there
     unsigned released_half_ = 0;
 
     static const DrainTile *of(const StreamRegister<DrainTile> &stage) {
@@ -88,6 +87,24 @@ class Drain {
     const DrainTile *fetch_tile() const { return of(to_fetch_[config_.tile_slots - 1]); }
     const DrainTile *read_tile() const { return of(to_reader_); }
     const DrainTile *write_tile() const { return of(to_writer_[1]); }
+
+    bool has_tiles() const {
+        bool some = to_reader_.valid;
+        for (unsigned n = 0; n < config_.tile_slots; ++n) some |= to_fetch_[n].valid;
+        for (const auto &stage : to_writer_) some |= stage.valid;
+        return some;
+    }
+
+    bool rests() const {
+        bool moves = writer.written || reader.offers || reader.takes;  // in this cycle, or the next
+        for (unsigned n = 1; n < config_.tile_slots; ++n)
+            moves |= to_fetch_[n - 1].valid && !to_fetch_[n].valid;
+        if (fetch.offers()) moves |= to_reader_.ready();
+        for (const auto &stage : to_writer_) moves |= stage.valid;
+        return !moves && queue_.empty() && lanes_.idle() && operands.idle() &&
+               !(fetch.offers() && fetch_tile()->merges() && !given_) &&
+               fetch.rests(fetch_tile()) && reader.rests(read_tile(), true) && writer.idle();
+    }
 
     // The last value of a tile, as it leaves the lanes, releases its half of the parameters.
     unsigned leave_lanes(bool merging) {

@@ -45,6 +45,7 @@ class OfmapWriter {
     explicit OfmapWriter(const Config &config) : lanes_(config.lanes), walker_(config) {}
 
     bool ready() const { return ready_; }  // for a value of each lane
+    bool idle() const { return idle_ && walker_.idle(); }
 
     void evaluate(const DrainTile *tile, bool values) {
         walker_.evaluate(tile);

@@ -25,6 +25,15 @@ class ParamFetch {
         }
     }
     uint32_t address() const { return address_; }
+    // Whether nothing changes until values leave the lanes, a tile comes, or one is taken.
+    bool rests(const DrainTile *tile) const {
+        if (params_read) return false;
+        switch (state_) {
+            case IDLE: return !tile || (occupied_ >> half_ & 1);
+            case MERGE: return occupied_;
+            default: return state_ == READ;
+        }
+    }
 
     // tile: the one on offer, or null. arrives: a word from the GLB. released: halves whose values
     // have left the lanes. taken: the tile that this offers goes on.

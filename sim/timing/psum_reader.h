@@ -75,8 +75,15 @@ class PsumReader {
         on_turn_ = !on_turn_;
     }
 
-    // A cycle in which there is no tile.
-    void skip() { on_turn_ = !on_turn_; }
+    // Whether nothing changes until there is a tile, or until the psums of the one on offer are there.
+    bool rests(const DrainTile *tile, bool empty) const {
+        if (drained || merging_ != (merge_ && constants.merges())) return false;
+        if (state_ == IDLE) return !tile;
+        return state_ == WAIT && columns_.ready() && (!empty || tile->same_constants(constants));
+    }
+    bool wakes(unsigned full) const { return state_ == WAIT && (full >> half_ & 1); }
+    // A cycle of that.
+    void rest() { on_turn_ = !on_turn_; }
 
   private:
     enum State { IDLE, WAIT, READING, NEXT_GROUP } state_ = IDLE;
