@@ -9,7 +9,7 @@ reused: then one may take the place of another that no later layer reads. Views 
 parent does, which is there from the first write to the last read of any of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 
@@ -49,9 +49,14 @@ def place_regions(sizes: Sequence[int], start: int = 0) -> tuple[list[int], int]
     return addresses, address
 
 
-def place_tensors(graph: Graph, start: int, reuse: bool) -> tuple[dict[str, int], int]:
-    """Address of each tensor that is no view, and the end of them all."""
-    lifetimes = tensor_lifetimes(graph)
+def place_tensors(
+    graph: Graph, start: int, reuse: bool, unseen: Set[str] = frozenset()
+) -> tuple[dict[str, int], int]:
+    """Address of each tensor that is no view, and the end of them all.
+
+    unseen: tensors that are never in memory.
+    """
+    lifetimes = [t for t in tensor_lifetimes(graph) if t.name not in unseen]
     if not reuse:
         addresses, end = place_regions([t.size for t in lifetimes], start)
         return {t.name: a for t, a in zip(lifetimes, addresses, strict=True)}, end

@@ -18,7 +18,7 @@ from eyas.compiler.conv_shape import (
     position_beats,
     position_words,
 )
-from eyas.compiler.pass_cost import PASS_OVERHEAD
+from eyas.compiler.pass_cost import PASS_OVERHEAD, filter_turns, queueing_cycles
 from eyas.config import MIN_PSUMS, WORD_LANES, Config
 from eyas.layout import channel_blocks
 
@@ -29,6 +29,9 @@ MEMORY_WEIGHT = 0.1
 """Of two mappings, how many cycles more one may take for each word less that rows read from the
 GLB, or each cycle less that memory is busy: they cost energy, and leave no room for what the closed
 forms do not know."""
+POINTS_A_TILE = 3
+"""Points that are kept of those with the same columns and steps: what fits the GLB depends on these
+more than on what a PE holds."""
 MAX_TILE_CHANNELS = 1023
 MAX_STEPS = 2047
 MAX_TAPS = 127
@@ -67,7 +70,20 @@ def candidates(shape: ConvShape, config: Config, budget: Budget) -> Candidates:
     unique = np.concatenate(points)
     scores = _least_scores(shape, config, budget, unique)
     order = np.argsort(scores, kind="stable")
+    order = order[_place_among_equals(unique[order, 3:]) < POINTS_A_TILE]
     return Candidates(unique[order], scores[order])
+
+
+def _place_among_equals(rows: np.ndarray) -> np.ndarray:
+    """For each row, how many before it are equal."""
+    _, kind = np.unique(rows, axis=0, return_inverse=True)
+    kind = kind.reshape(-1)
+    by_kind = np.argsort(kind, kind="stable")
+    starts = np.flatnonzero(np.diff(kind[by_kind], prepend=-1))
+    places = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+    out = np.empty(len(rows), int)
+    out[by_kind] = places
+    return out
 
 
 def _pe_points(shape: ConvShape, config: Config) -> np.ndarray:
@@ -131,15 +147,12 @@ def _least_scores(
     ahead = (config.spad.ifmap_beats - span * beats) // beats
     ring = np.where(ahead < span, (span - ahead) * position_cycles, 0)
     ring = np.where(ahead < advance, positions * position_cycles, ring)
-    a_pass = np.maximum.reduce(
-        [
-            np.maximum(steps * filters, config.array.rows + 2),
-            positions * position_cycles,
-            busy * wm * -(-filters // WORD_LANES),
-            positions * we * wf * beats,
-            wm * filters + PASS_OVERHEAD,
-        ]
-    )
+    working = np.maximum(steps * filters, config.array.rows + 2)
+    ifmap_port = positions * position_cycles
+    filter_port = wm * -(-filters // WORD_LANES) * filter_turns(busy, config.glb.filter_ports)
+    x_bus = np.maximum(positions * we * wf * beats, wm * filters + PASS_OVERHEAD)
+    a_pass = np.maximum.reduce([working, ifmap_port, filter_port, x_bus])
+    a_pass = a_pass + queueing_cycles(working, np.maximum(ifmap_port, filter_port))
     drain = -(-(we * wf * wm) // config.ppu.lanes) * psums * steps * (2 if shape.merge else 1)
     tiles = shape.images * -(-shape.e // we) * _fractional_tiles(shape, wf * steps)
     groups = -(-shape.groups // q) if shape.depthwise else shape.groups * -(-shape.m // (p * wm))
@@ -150,6 +163,7 @@ def _least_scores(
     filter_words = words * (1 if shape.uniform else groups)
     ifmap = channel_blocks(shape.c * shape.groups) * shape.h * shape.w
     ofmap = channel_blocks(shape.m * shape.groups) * shape.e * shape.f * (2 if shape.merge else 1)
+    ifmap, ofmap = ifmap * (not shape.kept_ifmap), ofmap * (not shape.kept_ofmap)
     memory = (filter_words + shape.images * (ifmap + ofmap)) * budget.word_cycles
     cycles = np.maximum(array, memory) + config.array.rows * filters
     return cycles + PORT_WEIGHT * ports + MEMORY_WEIGHT * memory

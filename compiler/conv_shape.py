@@ -54,6 +54,10 @@ class ConvShape:
     """Whether their rows do not follow each other in memory: those of views may not."""
     images: int = 1
     """Of a batch, that tiles do not span; see batch.py."""
+    kept_ifmap: FmapPlace | None = None
+    kept_ofmap: FmapPlace | None = None
+    """Where fmaps lie in the GLB, from some start on, if they stay there: the ifmap from before the
+    layer, the ofmap (and a merge's operand with it) behind it; see keep.py."""
     merged: int = 1
     """Images of a batch that are a single one here: h, e or, in one row, w and f hold them all."""
 

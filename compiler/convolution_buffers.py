@@ -109,6 +109,23 @@ class IfmapBuffers:
         return Piece([transfer.load()], Place.FMAP, target.start, end)
 
 
+class KeptIfmaps(IfmapBuffers):
+    """The whole ifmap, which lies at `place` in the GLB since the layer that made it."""
+
+    def __init__(self, sizes: Sizes, place: FmapPlace):
+        super().__init__(sizes, place, 0, 0)
+
+    def for_block(self, tiles: list[Tile], group: FilterGroup) -> IfmapBuffer:
+        """The ifmap of the image that the tiles are in."""
+        shape, image = self.sizes.shape, tiles[0].image
+        block = (self.memory.lane + group.c) // WORD_LANES
+        whole = Window(0, 0, shape.h, shape.w, image)
+        return IfmapBuffer(whole, block, self.memory.word(block, 0, 0, image))
+
+    def pieces(self, buffer: IfmapBuffer, group: FilterGroup, segment: Segment) -> list[Piece]:
+        return []
+
+
 class TileBuffers:
     """Where the ofmaps of a layer's tiles lie, and the operands that a merge joins to them."""
 
@@ -121,7 +138,7 @@ class TileBuffers:
         self.end_of_ifmaps = self.start + self.operand_offset
         self._tiles = 0
 
-    def take(self) -> int:
+    def take(self, tile: Tile, group: FilterGroup) -> int:
         """The address of the next tile's ofmaps."""
         turn = self._tiles % self.sizes.mapping.ofmap_buffers
         self._tiles += 1
@@ -161,3 +178,34 @@ class TileBuffers:
                 (ofmap.plane, ofmap.pitch),
                 (sizes.ofmap_plane, sizes.ofmap_pitch),
             ).store(lanes)
+
+
+class KeptOfmaps(TileBuffers):
+    """The whole ofmap, which stays at `place` in the GLB for the layers that read it.
+
+    operand: where that of a merge lies in the GLB. stored: whether the ofmap goes to memory too.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        place: FmapPlace,
+        operand: FmapPlace | None,
+        ofmap: FmapPlace,
+        end: int,
+        stored: bool,
+    ):
+        super().__init__(sizes, ofmap, None, end)
+        self.place, self.stored, self.merges = place, stored, operand is not None
+        self.operand_offset = operand.start - place.start if operand else 0
+        self.end_of_ifmaps = end
+
+    def take(self, tile: Tile, group: FilterGroup) -> int:
+        block = (self.place.lane + group.m) // WORD_LANES
+        return self.place.word(block, tile.e, tile.f, tile.image)
+
+    def operands(self, tile: Tile, group: FilterGroup, base: int) -> tuple[list[Piece], list[Area]]:
+        return [], [self.area(tile, group, base + self.operand_offset)] if self.merges else []
+
+    def stores(self, tile: Tile, group: FilterGroup, base: int) -> Iterator[Step]:
+        return super().stores(tile, group, base) if self.stored else iter(())

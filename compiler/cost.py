@@ -135,13 +135,15 @@ class _Estimator:
             bound = cost.bound if passes * cost.cycles >= turn else "segments in flight"
         if ifmaps > total:
             total, bound = ifmaps, "ifmap port"
-        total += queueing_cycles(array, max(ifmaps, filters))
+        total += float(queueing_cycles(array, max(ifmaps, filters)))
         drain = drain_cycles(sizes, config, steps)
         # A tile keeps its ofmap buffer until memory has acknowledged its last word.
         moved = times * self.traffic.tile_store(steps)
         held = total + rows * sizes.filters + drain + moved + TILE_OVERHEAD
         turn = (held + self.budget.latency_cycles) / self.mapping.ofmap_buffers
-        names = {"drain": float(drain), "ofmap buffers": turn, bound: total}
+        names = {"drain": float(drain), bound: total}
+        if not self.shape.kept_ofmap:
+            names["ofmap buffers"] = turn
         longest = max(names, key=lambda name: names[name])
         return names[longest], longest
 

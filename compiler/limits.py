@@ -78,7 +78,7 @@ def check(sizes: Sizes, config: Config, budget: Budget | None = None) -> None:
             )
     for number, values in register_blocks(sizes, sizes.mapping.steps, 0).items():
         _check_fields(sizes, (WALK, UNIT)[number - 1], values)
-    tile = {"f_valid": sizes.ofmap_pitch, "m_valid": sizes.tile_channels}
+    tile = {"f_valid": sizes.tile_width, "m_valid": sizes.tile_channels}
     tile |= {"ifmap_height": sizes.window[0], "ifmap_width": sizes.window[1]}
     _check_fields(sizes, TILE, tile)
     _check_fields(

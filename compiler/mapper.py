@@ -103,14 +103,15 @@ def _mappings(
     except ConfigError:
         return
     for segmented in _segmentations(shape, config, budget, base):
-        for mapping in _resident(shape, config, budget, segmented):
-            if _fits(shape, config, budget, mapping):
-                yield mapping
+        yield from _resident(shape, config, budget, segmented)
 
 
 def _fits(shape: ConvShape, config: Config, budget: Budget, mapping: Mapping) -> bool:
+    sizes = Sizes(shape, mapping)
+    if sizes.ifmap_words + sizes.tile_words * mapping.ofmap_buffers > budget.fmap_words:
+        return False  # most often, and sooner known than the rest
     try:
-        check(Sizes(shape, mapping), config, budget)
+        check(sizes, config, budget)
     except ConfigError:
         return False
     return True
@@ -182,7 +183,10 @@ def _resident(shape: ConvShape, config: Config, budget: Budget, base: Mapping) -
     everything = sizes.distinct_groups * sizes.group_words
     room = config.glb.filter_words - sizes.merge_words
     whole = base.seg_rows == shape.r and base.seg_taps == sizes.tap_chunks
-    for block_rows, block_cols in _blocks(tile_rows, tile_columns):
+    blocks = _blocks(tile_rows, tile_columns)
+    if shape.kept_ifmap:
+        blocks = [(tile_rows, tile_columns)]
+    for block_rows, block_cols in blocks:
         blocked = replace(base, block_rows=block_rows, block_cols=block_cols)
         tiles, group_fits = block_rows * block_cols, sizes.group_words <= room
         if everything <= room:
@@ -203,14 +207,18 @@ def _resident(shape: ConvShape, config: Config, budget: Budget, base: Mapping) -
             if fits:
                 yield from _buffered(shape, config, budget, resident)
             shared = (choice.filters, choice.order, choice.windows) == ("group", "blocks", 1)
-            if not (fits and whole) and (tiles == 1 or shared):
-                yield from _buffered(shape, config, budget, _spread(shape, config, budget, choice))
+            if not shape.kept_ifmap and not (fits and whole) and (tiles == 1 or shared):
+                streamed = _spread(shape, config, budget, choice)
+                if _fits(shape, config, budget, streamed):
+                    yield from _buffered(shape, config, budget, streamed)
 
 
 def _spread(shape: ConvShape, config: Config, budget: Budget, mapping: Mapping) -> Mapping:
-    """With odd pitches, if there are two banks to spread ifmaps over and room for it."""
+    """With odd pitches, if there are banks to spread ifmaps over and room for it."""
+    if config.glb.ifmap_ports == 1 or shape.kept_ifmap:
+        return mapping
     odd = replace(mapping, odd_pitch=True)
-    return odd if config.glb.ifmap_ports == 2 and _fits(shape, config, budget, odd) else mapping
+    return odd if _fits(shape, config, budget, odd) else mapping
 
 
 def _buffered(shape: ConvShape, config: Config, budget: Budget, base: Mapping) -> Iterator[Mapping]:

@@ -144,6 +144,8 @@ class Sizes:
     def window(self) -> tuple[int, int]:
         """Rows and columns of the ifmap buffers."""
         shape, mapping = self.shape, self.mapping
+        if shape.kept_ifmap:
+            return shape.h, shape.w
         if mapping.ifmaps == "block":
             return self.ifmap_extent(*self.block_positions, shape.r, shape.s)
         e, f = min(mapping.we, shape.e), min(mapping.wf * mapping.steps, shape.f)
@@ -153,11 +155,15 @@ class Sizes:
     @cached_property
     def pitch(self) -> int:
         """Words from one row of an ifmap buffer to the next."""
+        if self.shape.kept_ifmap:
+            return self.shape.kept_ifmap.pitch
         return self.window[1] | self.mapping.odd_pitch
 
     @cached_property
     def plane(self) -> int:
         """Words from one channel block of an ifmap buffer to the next."""
+        if self.shape.kept_ifmap:
+            return self.shape.kept_ifmap.plane
         return self.window[0] * self.pitch | self.mapping.odd_pitch
 
     @cached_property
@@ -174,8 +180,8 @@ class Sizes:
 
     @property
     def ifmap_words(self) -> int:
-        """Words of an ifmap buffer."""
-        return self.plane * self.ifmap_blocks
+        """Words of an ifmap buffer; none where the ifmap is in the GLB already."""
+        return 0 if self.shape.kept_ifmap else self.plane * self.ifmap_blocks
 
     @property
     def kept_ifmap_words(self) -> int:
@@ -183,16 +189,25 @@ class Sizes:
         return self.ifmap_words * (self.mapping.windows if self.mapping.ifmaps == "block" else 1)
 
     @property
-    def ofmap_pitch(self) -> int:
+    def tile_width(self) -> int:
+        """Ofmap columns of a tile."""
         return min(self.mapping.wf * self.mapping.steps, self.shape.f)
 
     @property
+    def ofmap_pitch(self) -> int:
+        return self.shape.kept_ofmap.pitch if self.shape.kept_ofmap else self.tile_width
+
+    @property
     def ofmap_plane(self) -> int:
+        if self.shape.kept_ofmap:
+            return self.shape.kept_ofmap.plane
         return min(self.mapping.we, self.shape.e) * self.ofmap_pitch
 
     @cached_property
     def ofmap_words(self) -> int:
         """Words of an ofmap buffer: a tile may begin in the middle of a channel block."""
+        if self.shape.kept_ofmap:
+            return 0
         shape, channels = self.shape, self.tile_channels
         lane = first_ofmap_lane(shape, channels)
         blocks = channel_blocks(lane + min(channels, shape.groups * shape.m))

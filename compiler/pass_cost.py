@@ -6,7 +6,9 @@ pass    max(steps * T, ifmap port, filter port, X-bus, dealing units)
 """
 
 from dataclasses import dataclass
-from math import ceil
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from eyas.compiler.conv_shape import ceil_div, position_words
 from eyas.compiler.mapping import Sizes
@@ -52,20 +54,21 @@ def pass_cost(sizes: Sizes, config: Config, rows: float, steps: int) -> PassCost
     return PassCost(
         max(steps * sizes.filters, config.array.rows + 2),
         positions * position_cycles,
-        mapping.wm * sizes.filter_words * filter_turns(rows),
+        mapping.wm * sizes.filter_words * float(filter_turns(rows, config.glb.filter_ports)),
         max(positions * pieces * sizes.beats, mapping.wm * sizes.filters + PASS_OVERHEAD),
         _ring_cycles(sizes, config, positions, position_cycles),
     )
 
 
-def filter_turns(rows: float) -> float:
-    """Rows' worth of filter words that the port is busy for, to fill the filter banks of `rows`.
+def filter_turns(rows: ArrayLike, ports: int) -> np.ndarray:
+    """Rows' worth of filter words that the ports are busy for, to fill the filter banks of `rows`.
 
-    A row takes a word in eight cycles. The port serves the first rows first, so that eight keep it
+    A row takes a word in eight cycles. A port serves the first rows first, so that eight keep it
     busy and those that are left over do not; half of that is hidden by the second filter bank.
     """
-    turns = WORD_LANES * ceil(rows / WORD_LANES)
-    return rows if rows <= WORD_LANES else (rows + turns) / 2
+    each = np.asarray(rows) / ports
+    turns = WORD_LANES * np.ceil(each / WORD_LANES)
+    return np.where(each <= WORD_LANES, each, (each + turns) / 2)
 
 
 def _ring_cycles(sizes: Sizes, config: Config, positions: int, position_cycles: float) -> float:
@@ -78,10 +81,11 @@ def _ring_cycles(sizes: Sizes, config: Config, positions: int, position_cycles: 
     return max(0, sizes.span - ahead) * late
 
 
-def queueing_cycles(array: float, port: float) -> float:
+def queueing_cycles(array: ArrayLike, port: ArrayLike) -> np.ndarray:
     """Cycles that requests wait for each other where a port is nearly as busy as the array."""
-    crowded = max(0.0, port - FREE_PORT_SHARE * array)
-    return QUEUEING * min(crowded, (1 - FREE_PORT_SHARE) * array)
+    array, port = np.asarray(array), np.asarray(port)
+    crowded = np.maximum(0.0, port - FREE_PORT_SHARE * array)
+    return QUEUEING * np.minimum(crowded, (1 - FREE_PORT_SHARE) * array)
 
 
 def drain_cycles(sizes: Sizes, config: Config, steps: int) -> int:

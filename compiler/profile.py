@@ -5,7 +5,8 @@
 The STORE engine works in order, so a snapshot holds what has happened until the layer's last ofmap
 was in memory. A layer's share is the difference to the snapshot before; layers overlap a little,
 and the shares add up to the whole run but for its end. A pool beside convolutions is left with
-what it takes beyond the last of them. A snapshot costs some tens of cycles.
+what it takes beyond the last of them. A layer whose ofmap stays in the GLB ends with its last
+COMPUTE, whose token its snapshot waits for. A snapshot costs some tens of cycles.
 """
 
 from dataclasses import replace
@@ -23,11 +24,7 @@ SNAPSHOT_BYTES = len(Counter) * WORD_BYTES
 
 def with_profile(program: Program) -> Program:
     """The program with a snapshot of the counters behind each layer, for `read_profile`."""
-    stores = np.array([command.engine == Engine.STORE for command in program.commands])
-    last = {
-        int(np.flatnonzero(stores & (program.places[:, 0] == number))[-1]): number
-        for number in range(len(program.layers))
-    }
+    last = _last_commands(program)
     count = len(program.commands) + len(last)
     snapshots = align(program.program_address + count * COMMAND_BYTES)
     commands, places = [], []
@@ -36,11 +33,25 @@ def with_profile(program: Program) -> Program:
         places.append(program.places[index])
         if index in last:
             address = snapshots + last[index] * SNAPSHOT_BYTES
-            commands.append(_snapshot(program.layers[last[index]].tag, address))
+            snapshot = _snapshot(program.layers[last[index]].tag, address)
+            if command.engine == Engine.COMPUTE and not command.give >> Engine.STORE & 1:
+                commands[-1] = replace(command, give=command.give | 1 << Engine.STORE)
+                snapshot.wait = 1 << Engine.COMPUTE
+            commands.append(snapshot)
             places.append(program.places[index])
     memory_bytes = align(snapshots + len(last) * SNAPSHOT_BYTES)
     check_memory(program.name, memory_bytes)
     return replace(program, commands=commands, places=np.array(places), memory_bytes=memory_bytes)
+
+
+def _last_commands(program: Program) -> dict[int, int]:
+    """For each layer its last STORE or VECTOR, or else its last COMPUTE: index to layer."""
+    last: dict[int, int] = {}
+    for engine in (Engine.COMPUTE, Engine.STORE):
+        for index, command in enumerate(program.commands):
+            if command.engine == engine:
+                last[int(program.places[index, 0])] = index
+    return {index: number for number, index in last.items()}
 
 
 def read_profile(program: Program, memory: np.ndarray) -> list[dict[Counter, int]]:

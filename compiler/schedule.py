@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from eyas.command import Command, Engine, Opcode
 from eyas.compiler.tokens import Area, Place, Tracker
-from eyas.compiler.upcoming_writes import UpcomingWrites
+from eyas.compiler.upcoming_uses import UpcomingUses
 
 LOOKAHEAD = 4
 """Items that LOADs run ahead of their COMPUTE; VECTORs between them do not count."""
@@ -63,6 +63,8 @@ class Item:
     filters: Sequence[Piece] = ()
     operands: Sequence[Piece] = ()
     inputs: Sequence[Piece] = ()
+    kept: Sequence[Area] = ()
+    """What it reads of fmaps that stay in the GLB: no piece stands for them."""
     stores: Sequence[Step] = ()
     place: tuple[int, int, int, int] = (0, 0, 0, 0)
     """Layer, tile, filter group, segment; for people and tools."""
@@ -116,7 +118,7 @@ class Schedule:
         self._ahead: deque[Item] = deque()
         self._pending: dict[str, deque[tuple[Item, Piece]]] = {kind: deque() for kind in KINDS}
         self._live: list[Piece] = []
-        self._writes = UpcomingWrites(self.tracker.sizes)
+        self._coming = UpcomingUses(self.tracker.sizes)
         self._registers: dict[tuple[int, int], dict[str, int]] = {}
         self._waiting_loads: deque[int] = deque()
 
@@ -145,7 +147,8 @@ class Schedule:
                 return
             self._ahead.append(item)
             for step in (item.run, *item.stores):
-                self._writes.note(step.writes, item.number)
+                self._coming.note(step.writes, item.number)
+            self._coming.note(item.kept, item.number)
 
     def _load_ahead(self, item: Item) -> None:
         """Issues what `item` needs, then what the items behind it need if there is room for it."""
@@ -181,14 +184,15 @@ class Schedule:
         return True
 
     def _too_early(self, user: Item, item: Item, piece: Piece) -> bool:
-        """Whether what comes before `user` is yet to write what its piece reads or overwrites."""
+        """Whether what comes before `user` is yet to make what its piece reads, or to use what it
+        overwrites."""
         for pending in self._pending.values():
             for earlier, other in takewhile(lambda entry: entry[0].number < user.number, pending):
                 if earlier is not user and other is not piece and piece.overlaps(other):
                     return True
         areas = [Area.run(Place(piece.place), piece.start, piece.end - piece.start)]
         areas += [area for step in piece.loads for area in step.reads]
-        return self._writes.last(areas) >= item.number
+        return self._coming.last(areas) >= item.number
 
     def _issue(self, item: Item) -> None:
         for command in item.sets:

@@ -23,7 +23,7 @@ that overwrites it has no token of its own to wait for, and waits for the first 
     LOAD ─► COMPUTE, its drain ─► STORE ─► LOAD into the same words
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -109,6 +109,8 @@ class Tracker:
         self._synchronised: dict[tuple[Engine, Engine], int] = {}
         self._recent = {engine: deque(maxlen=WINDOW) for engine in ENGINES}
         self._drained: tuple[list[int], list[int]] = [], []
+        self._fences: list[int] = []
+        """COMPUTEs that wait until every earlier tile has drained."""
         """COMPUTEs whose drain the STORE beside them has waited for, both ascending."""
 
     def add(
@@ -128,7 +130,10 @@ class Tracker:
             writers = self._words[area.place]
             self._need(needs, int(words_of(writers.writer, area).max(initial=-1)))
         if command.opcode == Opcode.COMPUTE:
-            command.values["fence"] = int(needs[Engine.COMPUTE] >= 0)
+            last = self._fences[-1] if self._fences else 0
+            command.values["fence"] = int(needs[Engine.COMPUTE] >= last)
+            if command.values["fence"]:
+                self._fences.append(index)
         for area in writes:
             self._need_writable(needs, command, area)
         self.commands.append(command)
@@ -166,10 +171,17 @@ class Tracker:
         for index in np.unique(writers):
             writer = self.commands[index] if index >= 0 else None
             if writer and (writer.opcode, command.engine) == (Opcode.COMPUTE, Engine.LOAD):
-                raise ConfigError(
-                    f"ofmaps of layer {writer.tag} are overwritten before they are read"
-                )
-            self._need(needs, int(index))
+                self._need(needs, self._fence_behind(int(index)))
+            else:
+                self._need(needs, int(index))
+
+    def _fence_behind(self, compute: int) -> int:
+        """The first COMPUTE that has waited until another one, by index, has drained."""
+        place = bisect_right(self._fences, compute)
+        if place == len(self._fences):
+            tag = self.commands[compute].tag
+            raise ConfigError(f"ofmaps of layer {tag} are overwritten before they are read")
+        return self._fences[place]
 
     def _store_behind(self, compute: int) -> int:
         """The first STORE that has waited until a COMPUTE, by index, has drained."""

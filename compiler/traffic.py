@@ -52,6 +52,8 @@ class Traffic:
     def ifmap_cycles(self) -> tuple[float, float]:
         """Of all loads of ifmaps, and of the first one."""
         sizes, mapping, shape = self.sizes, self.mapping, self.shape
+        if shape.kept_ifmap:
+            return 0.0, 0.0
         height, width = sizes.window
         if mapping.ifmaps == "block":
             rows = _covered(shape.h, shape.e, mapping.we * mapping.block_rows, *self._axis(0))
@@ -143,6 +145,8 @@ class Traffic:
 
     def store_cycles(self) -> tuple[float, float]:
         """Of all STOREs, and of the last tile's."""
+        if self.shape.kept_ofmap:
+            return 0.0, 0.0
         sizes, shape, mapping = self.sizes, self.shape, self.mapping
         width = min(mapping.wf * mapping.steps, shape.f)
         position = self._position_cycles(width, mapping.we)
@@ -175,6 +179,8 @@ class Traffic:
 
     def tile_store(self, steps: int) -> float:
         """Cycles of memory for the STOREs of a tile."""
+        if self.shape.kept_ofmap:
+            return 0.0
         width = min(self.mapping.wf * steps, self.shape.f)
         words = self.tile_store_words(steps)
         whole = width == self.shape.f and not self.shape.ofmap_rows_apart
@@ -183,6 +189,8 @@ class Traffic:
 
     def tile_store_words(self, steps: int) -> int:
         """Words that the STOREs of a tile move; channel blocks may be stored in part."""
+        if self.shape.kept_ofmap:
+            return 0
         channels = self.sizes.tile_channels
         blocks = channel_blocks(channels) + (1 if channels % WORD_LANES else 0)
         width = min(self.mapping.wf * steps, self.shape.f)

@@ -12,12 +12,19 @@ from dataclasses import dataclass
 
 from eyas.command import Command, Engine, MergeOp, Opcode
 from eyas.compiler.conv_shape import ceil_div
-from eyas.compiler.convolution_buffers import IfmapBuffer, IfmapBuffers, TileBuffers
+from eyas.compiler.convolution_buffers import (
+    IfmapBuffer,
+    IfmapBuffers,
+    KeptIfmaps,
+    KeptOfmaps,
+    TileBuffers,
+)
 from eyas.compiler.cost import Estimate
 from eyas.compiler.filter_buffers import FilterBuffers
 from eyas.compiler.filters import FilterImage
 from eyas.compiler.fmap_place import FmapPlace
 from eyas.compiler.ir import Convolution
+from eyas.compiler.keep import Kept
 from eyas.compiler.limits import register_blocks
 from eyas.compiler.mapping import Sizes
 from eyas.compiler.room import Room
@@ -52,6 +59,7 @@ class ConvolutionWriter:
     image: FilterImage
     filter_ring: Ring
     room: Room
+    kept: Kept
 
     def __post_init__(self) -> None:
         sizes = self.sizes
@@ -59,11 +67,19 @@ class ConvolutionWriter:
             self.ofmap = self.ofmap.stacked()
             self.operand = self.operand and self.operand.stacked()
         self.cut = segments(sizes)
-        self.tiles = TileBuffers(sizes, self.ofmap, self.operand, self.room.end)
-        space = self.room.start, self.tiles.end_of_ifmaps
-        self.ifmaps = IfmapBuffers(sizes, self.ifmap, *space)
+        self.tiles, self.ifmaps = self._buffers(self.room.start, self.room.end)
         self.filters = FilterBuffers(sizes, self.image, self.constants, self.filter_ring)
         self._merge_loaded = False
+
+    def _buffers(self, start: int, end: int) -> tuple[TileBuffers, IfmapBuffers]:
+        sizes, kept = self.sizes, self.kept
+        if kept.ofmap:
+            tiles = KeptOfmaps(sizes, kept.ofmap, kept.operand, self.ofmap, end, kept.stored)
+        else:
+            tiles = TileBuffers(sizes, self.ofmap, self.operand, end)
+        if kept.ifmap:
+            return tiles, KeptIfmaps(sizes, kept.ifmap)
+        return tiles, IfmapBuffers(sizes, self.ifmap, start, tiles.end_of_ifmaps)
 
     def items(self) -> Iterator[Item]:
         """The layer's COMPUTEs in order."""
@@ -78,7 +94,7 @@ class ConvolutionWriter:
                 yield from self._tile(tile, group, buffer)
 
     def _tile(self, tile: Tile, group: FilterGroup, kept: IfmapBuffer | None) -> Iterator[Item]:
-        base, buffer = self.tiles.take(), kept
+        base, buffer = self.tiles.take(tile, group), kept
         for segment in self.cut:
             if kept is None and not segment.part:
                 buffer = self.ifmaps.for_segment(tile, group, segment)
@@ -105,6 +121,7 @@ class ConvolutionWriter:
             self._sets(tile, segment),
             self.ifmaps.pieces(buffer, group, segment),
             [piece],
+            kept=reads[:1] if self.kept.ifmap else [],
             place=(self.number, tile.number, group.number, segment.number),
             cycles=values["passes"] * tile.steps * self.sizes.filters,
         )
@@ -123,6 +140,8 @@ class ConvolutionWriter:
             item.filters = [merge, *item.filters]
             reads.append(Area.run(Place.FILTER, merge.start, merge.end - merge.start))
         item.operands, drain_reads = self.tiles.operands(tile, group, base)
+        if not item.operands:
+            item.kept = [*item.kept, *drain_reads]
         item.run = Step(command, reads, [self.tiles.area(tile, group, base)], drain_reads)
         item.stores = list(self.tiles.stores(tile, group, base))
 

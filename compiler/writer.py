@@ -6,7 +6,7 @@ graph ─► map_convolution ─► constants, tensors in memory
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from eyas.compiler.cost import Estimate, estimate
 from eyas.compiler.filters import FilterImage, filter_image
 from eyas.compiler.fmap_place import FmapPlace
 from eyas.compiler.ir import AveragePool, Convolution, Graph, Layer, MaxPool, Port
+from eyas.compiler.keep import Keeper, Kept
 from eyas.compiler.layer_entry import layer_entry
 from eyas.compiler.limits import check
 from eyas.compiler.mapper import map_convolution
@@ -49,6 +50,7 @@ class _MappedConvolution:
     cost: Estimate
     image: FilterImage
     room: Room
+    kept: Kept
 
 
 def compile_graph(
@@ -58,26 +60,40 @@ def compile_graph(
     mappings: dict[str, Mapping] | None = None,
     progress: Progress | None = None,
     budget: Budget | None = None,
+    intermediates: bool = True,
 ) -> Program:
     """The program that runs `graph` on a machine of `config`.
 
     With `reuse_memory`, tensors that are no longer needed make room for others; without it every
     intermediate tensor is there after a run. `mappings` overrides the mapper, by layer name.
-    `budget`: of the whole machine; without it memory is as the configuration says.
+    `budget`: of the whole machine; without it memory is as the configuration says. Without
+    `intermediates`, fmaps that stay in the GLB are never in memory, and not among the tensors.
 
     Raises ConfigError, naming the layer, for what the configuration cannot hold, and ModelError
     for a graph that makes no sense.
     """
     if len(graph.layers) > MAX_LAYERS:
         raise ModelError(f"{graph.name}: has {len(graph.layers)} layers, of {MAX_LAYERS} at most")
-    places = rooms(graph, config, budget or Budget.of(config))
+    given = mappings or {}
+
+    def score(number: int, room: Room, kept: Kept) -> float:
+        layer = graph.layers[number]
+        if not isinstance(layer, Convolution):
+            return 0.0
+        conv = _conv_shape(graph, layer, config, kept)
+        return choose(conv, config, room.budget, given.get(layer.name))[1].score
+
+    for layer in graph.layers:
+        _check_layer(graph, layer, config)
+    keeper = Keeper(graph, rooms(graph, config, budget or Budget.of(config)), score)
     mapped = [
-        _mapped(graph, layer, config, room, mappings or {})
-        for layer, room in zip(graph.layers, places, strict=True)
+        _mapped(graph, layer, config, keeper.room(n), keeper.kept(n, intermediates), given)
+        for n, layer in enumerate(graph.layers)
     ]
     images = [m.image.data if isinstance(m, _MappedConvolution) else None for m in mapped]
     starts, end = place_regions([0 if image is None else len(image) for image in images])
-    tensors, end = place_tensors(graph, end, reuse_memory)
+    unseen = set() if intermediates else set(keeper.starts)
+    tensors, end = place_tensors(graph, end, reuse_memory, unseen)
     check_memory(graph.name, end)
     tracker = Tracker(config.glb.fmap_words, config.glb.filter_words, end // WORD_BYTES)
     schedule = Schedule(tracker, config.control.queue_depth)
@@ -87,7 +103,7 @@ def compile_graph(
     weaver = Weaver(tracker.sizes)
     for number, (layer, what) in enumerate(zip(graph.layers, mapped, strict=True)):
         fmaps = [
-            FmapPlace.of(graph, name, tensors[root(graph, name)] // WORD_BYTES)
+            FmapPlace.of(graph, name, tensors.get(root(graph, name), 0) // WORD_BYTES)
             for name in (layer.input, layer.output, *layer.inputs[1:])
         ]
         constants = starts[number] // WORD_BYTES
@@ -129,9 +145,7 @@ def compile_graph(
     )
 
 
-def _mapped(
-    graph: Graph, layer: Layer, config: Config, room: Room, mappings: dict[str, Mapping]
-) -> "_MappedConvolution | PoolWriter":
+def _check_layer(graph: Graph, layer: Layer, config: Config) -> None:
     shape = _tensor_shape(graph, layer, layer.input)
     ofmap = layer.output_shape(shape)
     if min(ofmap) >= 1 and ofmap != tuple(_tensor_shape(graph, layer, layer.output)):
@@ -144,14 +158,41 @@ def _mapped(
             f"layer {layer.name}: an average pool of {layer.input} runs as convolutions only; "
             f"compiler.passes.run_passes makes them"
         )
-    places = [FmapPlace.of(graph, name) for name in (layer.input, layer.output, *layer.inputs[1:])]
+    if isinstance(layer, Convolution):
+        _check_merge(graph, layer, _places(graph, layer), config)
+
+
+def _places(graph: Graph, layer: Layer) -> list[FmapPlace]:
+    return [FmapPlace.of(graph, name) for name in (layer.input, layer.output, *layer.inputs[1:])]
+
+
+def _mapped(
+    graph: Graph,
+    layer: Layer,
+    config: Config,
+    room: Room,
+    kept: Kept,
+    mappings: dict[str, Mapping],
+) -> "_MappedConvolution | PoolWriter":
     if isinstance(layer, MaxPool):
-        return PoolWriter(0, layer, shape, config, *places, room=room)
-    _check_merge(graph, layer, places, config)
-    conv = lay_out(ConvShape.of(layer, shape, *places[:2]), graph.batch, places[0], places[1:])
+        shape = _tensor_shape(graph, layer, layer.input)
+        return PoolWriter(0, layer, shape, config, *_places(graph, layer), room=room)
+    assert isinstance(layer, Convolution)
+    conv = _conv_shape(graph, layer, config, kept)
     mapping, cost = choose(conv, config, room.budget, mappings.get(layer.name))
     sizes = Sizes(conv, mapping)
-    return _MappedConvolution(layer, sizes, cost, filter_image(layer, sizes), room)
+    if conv.stacked:
+        kept = kept.stacked()
+    return _MappedConvolution(layer, sizes, cost, filter_image(layer, sizes), room, kept)
+
+
+def _conv_shape(graph: Graph, layer: Convolution, config: Config, kept: Kept) -> ConvShape:
+    """The shape of a layer on the batch, with the fmaps that stay in the GLB, wherever they lie."""
+    places = _places(graph, layer)
+    one = ConvShape.of(layer, graph.tensors[layer.input].shape, *places[:2])
+    shape = lay_out(one, graph.batch, places[0], places[1:])
+    kept = (kept.stacked() if shape.stacked else kept).unplaced()
+    return replace(shape, kept_ifmap=kept.ifmap, kept_ofmap=kept.ofmap)
 
 
 def _check_merge(graph: Graph, layer: Convolution, places: list[FmapPlace], config: Config) -> None:
@@ -201,7 +242,7 @@ def _writer(
     ifmap, ofmap, operand = [*places, None][:3]
     return ConvolutionWriter(
         number, layer, sizes, mapped.cost, config, ifmap, ofmap, operand, constants, image, ring,
-        mapped.room,
+        mapped.room, mapped.kept,
     )  # fmt: skip
 
 
@@ -213,6 +254,8 @@ def _constant(graph: Graph, values: np.ndarray) -> bytes:
 def _program_tensors(graph: Graph, addresses: dict[str, int]) -> dict[str, ProgramTensor]:
     out = {}
     for name, tensor in graph.tensors.items():
+        if root(graph, name) not in addresses:
+            continue
         out[name] = ProgramTensor(
             name,
             addresses[root(graph, name)],
