@@ -11,7 +11,7 @@ from eyas.sim.memory_timing import MemoryTiming
 from eyas.sim.program_run import ProgramRunner
 from eyas.sim.tflite_networks import random_network
 
-LAYERS = 35
+LAYERS = 34
 """Random layers on each machine."""
 NETWORKS = 4
 """Random networks on each machine, with pools and, where it can, merges."""
@@ -41,6 +41,13 @@ def test_random_networks(runner, number, seed):
     timing = random_timing(rng)
     print(f"seed {seed}, {[layer.name for layer in graph.layers]}, {timing}")
     assert not differences(runner, network_program(graph, runner.config), timing)
+
+
+@pytest.mark.parametrize("order", ["acBDegFH", "ABCDEFGH", "ABceDFGH"])
+def test_tiles_that_take_turns(order):
+    config = CONFIGS["3x5"]
+    with ProgramRunner(config) as runner:
+        assert not differences(runner, timing_cases.turns_program(config, order))
 
 
 def test_the_demo_network(seed):

@@ -1,8 +1,14 @@
 """Machines, layers and networks that the timing model is held against the RTL with."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from handmade_programs import Mapping, convolution_program
+from interpreter_cases import convolution
+
+from eyas.command import Opcode
 from eyas.compiler.compile import load_graph
 from eyas.compiler.ir import Graph
 from eyas.compiler.profile import with_profile
@@ -126,6 +132,25 @@ def random_network(rng: random.Random, merge: bool) -> Graph:
 def network_program(model, config: Config) -> Program:
     """The program of a graph or model file, with snapshots of the counters."""
     return with_profile(compile_graph(load_graph(model), config))
+
+
+def turns_program(config: Config, order: str) -> Program:
+    """Four tiles of two segments (ab, cd, ef, gh) in this order; small letters swap memories."""
+    rng = np.random.default_rng(3)
+    layer = convolution(rng, 8, 12, 2, 3)
+    ifmap = rng.integers(-128, 128, (8, 3, 5), np.int8)
+    made = convolution_program(config, layer, ifmap, Mapping(3, 4, 3, we=2, steps=3, segments=2))
+    first = made.index(Opcode.COMPUTE)
+    computes = made.commands[first : first + len(order)]
+    for place, (letter, old) in enumerate(zip(order, computes, strict=True)):
+        chosen = computes["abcdefgh".index(letter.lower())]
+        values = chosen.values | {"swap": int(letter.islower())}
+        made.commands[first + place] = replace(chosen, values=values, wait=old.wait, give=old.give)
+    return Program(
+        "turns", config.name, config.hash, made.memory_bytes, 0, made.commands,
+        [(address, words.tobytes()) for address, words in made.data],
+        {}, [], [], [], np.zeros((len(made.commands), 4), np.int32),
+    )  # fmt: skip
 
 
 def differences(
