@@ -26,6 +26,7 @@ def lay_out(
     """
     if all(place.pitch == shape.f for place in ofmaps):
         shape = shape.in_one_row()
+    shape = shape.without_idle_rows()
     if batch == 1:
         return shape
     if shape.pointwise and _follow(shape.w, [ifmap]) and _follow(shape.f, ofmaps):

@@ -47,6 +47,8 @@ class ConvShape:
     ifmap_lane: int = 0
     ofmap_lane: int = 0
     """Lanes of their words at which ifmap and ofmap begin: those of views may be any."""
+    row_step: int = 1
+    """Rows of the fmap in memory from one of the ifmap to the next; see `without_idle_rows`."""
     rows: int = 1
     """Rows of the layer that are a single one here: h = e = 1; see `in_one_row`."""
     ifmap_rows_apart: bool = False
@@ -152,9 +154,20 @@ class ConvShape:
         width = self.h * self.w
         return replace(self, h=1, w=width, e=1, f=width, rows=self.h)
 
+    def without_idle_rows(self) -> "ConvShape":
+        """The layer without the ifmap rows that its stride passes over: they are not loaded."""
+        idle = self.r == 1 and self.e > 1 and self.stride[0] > 1 and not self.padding[0]
+        if not idle:
+            return self
+        stride = (1, self.stride[1])
+        return replace(
+            self, h=self.e, stride=stride, row_step=self.stride[0], ifmap_rows_apart=True
+        )
+
     def __str__(self) -> str:
         (h, w), (e, f) = self.ifmap_size, self.ofmap_size
         stride = (self.stride[1],) * 2 if self.stacked else self.stride
+        stride = (stride[0] * self.row_step, stride[1])
         images = self.images * self.merged
         text = f"{self.c * self.groups}×{h}×{w} → {self.m * self.groups}×{e}×{f}"
         text += f", {self.r}×{self.s}"

@@ -63,6 +63,10 @@ class FmapPlace:
         """Memory address, in words, of a position in a channel block, counted from the first."""
         return self.start + block * self.plane + image * self.image + y * self.pitch + x
 
+    def every(self, rows: int) -> "FmapPlace":
+        """The fmap of one row in so many."""
+        return replace(self, pitch=rows * self.pitch)
+
     def stacked(self) -> "FmapPlace":
         """A fmap of one row an image, as one fmap with a row for each image."""
         return replace(self, pitch=self.image)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
+from eyas.compiler.conv_shape import ConvShape
 from eyas.compiler.fmap_place import FmapPlace
 from eyas.compiler.ir import Convolution, Graph
 from eyas.compiler.room import Room
@@ -42,10 +43,13 @@ class Kept:
     stored: bool = False
     """Whether the ofmap goes to memory as well."""
 
-    def stacked(self) -> "Kept":
-        """As a layer sees them that takes the images of a batch for one; see batch.py."""
+    def seen_by(self, shape: ConvShape) -> "Kept":
+        """As a layer sees them that leaves rows out, or takes the images of a batch for one."""
         ofmap, operand = self.ofmap, self.operand
-        return replace(self, ofmap=ofmap and ofmap.stacked(), operand=operand and operand.stacked())
+        if shape.stacked:
+            ofmap, operand = ofmap and ofmap.stacked(), operand and operand.stacked()
+        ifmap = self.ifmap and self.ifmap.every(shape.row_step)
+        return replace(self, ifmap=ifmap, ofmap=ofmap, operand=operand)
 
     def unplaced(self) -> "Kept":
         """The same wherever they lie: what a mapping depends on."""

@@ -66,6 +66,7 @@ class ConvolutionWriter:
         if sizes.shape.stacked:
             self.ofmap = self.ofmap.stacked()
             self.operand = self.operand and self.operand.stacked()
+        self.ifmap = self.ifmap.every(sizes.shape.row_step)
         self.cut = segments(sizes)
         self.tiles, self.ifmaps = self._buffers(self.room.start, self.room.end)
         self.filters = FilterBuffers(sizes, self.image, self.constants, self.filter_ring)

@@ -181,9 +181,8 @@ def _mapped(
     conv = _conv_shape(graph, layer, config, kept)
     mapping, cost = choose(conv, config, room.budget, mappings.get(layer.name))
     sizes = Sizes(conv, mapping)
-    if conv.stacked:
-        kept = kept.stacked()
-    return _MappedConvolution(layer, sizes, cost, filter_image(layer, sizes), room, kept)
+    image = filter_image(layer, sizes)
+    return _MappedConvolution(layer, sizes, cost, image, room, kept.seen_by(conv))
 
 
 def _conv_shape(graph: Graph, layer: Convolution, config: Config, kept: Kept) -> ConvShape:
@@ -191,7 +190,7 @@ def _conv_shape(graph: Graph, layer: Convolution, config: Config, kept: Kept) ->
     places = _places(graph, layer)
     one = ConvShape.of(layer, graph.tensors[layer.input].shape, *places[:2])
     shape = lay_out(one, graph.batch, places[0], places[1:])
-    kept = (kept.stacked() if shape.stacked else kept).unplaced()
+    kept = kept.seen_by(shape).unplaced()
     return replace(shape, kept_ifmap=kept.ifmap, kept_ofmap=kept.ofmap)
 
 
