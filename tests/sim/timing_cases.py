@@ -135,11 +135,14 @@ def network_program(model, config: Config) -> Program:
 
 
 def turns_program(config: Config, order: str) -> Program:
-    """Four tiles of two segments (ab, cd, ef, gh) in this order; small letters swap memories."""
+    """Four tiles of two segments (ab, cd, ef, gh) in this order; small letters swap memories.
+
+    A tile drains for longer than its segments compute.
+    """
     rng = np.random.default_rng(3)
-    layer = convolution(rng, 8, 12, 2, 3)
-    ifmap = rng.integers(-128, 128, (8, 3, 5), np.int8)
-    made = convolution_program(config, layer, ifmap, Mapping(3, 4, 3, we=2, steps=3, segments=2))
+    layer = convolution(rng, 2, 12, 1, 1)
+    ifmap = rng.integers(-128, 128, (2, 5, 40), np.int8)
+    made = convolution_program(config, layer, ifmap, Mapping(3, 1, 1, we=5, steps=40, segments=2))
     first = made.index(Opcode.COMPUTE)
     computes = made.commands[first : first + len(order)]
     for place, (letter, old) in enumerate(zip(order, computes, strict=True)):
