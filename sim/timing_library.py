@@ -1,4 +1,4 @@
-"""Compiles the timing model, sim/timing/*.h and machine.cpp, into a shared library, and binds it.
+"""Compiles the timing model, sim/timing/, into a shared library, and binds it.
 
     eyas/command.py, eyas/registers.py ─► command_fields.h ─┐
                        sim/timing/, sim/memory_model.h ─────┴─► libtiming.so, in the cache
@@ -44,7 +44,7 @@ class TimingConfig(ctypes.Structure):
     _fields_ = tuple(
         (name, ctypes.c_uint32)
         for name in (
-            *("rows", "cols", "ifmap_beats", "filters", "tile_slots"),
+            *("rows", "cols", "ifmap_beats", "tile_slots"),
             *("ifmap_ports", "filter_ports", "lanes", "tables", "merge"),
             *("bus_bytes", "burst_beats", "outstanding", "queue_depth", "counter_width"),
         )
@@ -57,7 +57,6 @@ class TimingConfig(ctypes.Structure):
             rows=config.array.rows,
             cols=config.array.cols,
             ifmap_beats=config.spad.ifmap_beats,
-            filters=config.spad.filters,
             tile_slots=config.noc.tile_slots,
             ifmap_ports=config.glb.ifmap_ports,
             filter_ports=config.glb.filter_ports,
@@ -83,8 +82,8 @@ def timing_library() -> ctypes.CDLL:
 
     def build(folder: Path) -> None:
         (folder / "command_fields.h").write_text(fields)
-        output = [f"-I{folder}", "-o", _LIBRARY, str(_SOURCES / "machine.cpp")]
-        run_tool([compiler, *_FLAGS, *output], cwd=folder)
+        units = [str(path) for path in files if path.suffix == ".cpp"]
+        run_tool([compiler, *_FLAGS, f"-I{folder}", "-o", _LIBRARY, *units], cwd=folder)
 
     return _bind(cached("timing", key, build) / _LIBRARY)
 

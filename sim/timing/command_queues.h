@@ -29,7 +29,6 @@ class CommandQueues {
         return loaded_[engine] ? &program_[heads_[engine]] : nullptr;
     }
     unsigned head_number(unsigned engine) const { return heads_[engine]; }
-    unsigned waiting(unsigned engine) const { return queues_[engine].level; }
     bool drained() const { return !queues_[FETCHED].readable(); }
     bool empty() const {
         for (unsigned engine = 0; engine < ENGINES; ++engine)

@@ -23,8 +23,6 @@ class ComputeEngine {
         ends_.depth = 2 * TILES_IN_FLIGHT;
     }
 
-    unsigned tiles_in_flight() const { return tiles_; }
-
     void evaluate(const Command *command) {
         core.evaluate();
         drain.evaluate(core.gate.full);

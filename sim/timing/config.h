@@ -19,7 +19,6 @@ constexpr unsigned START_CYCLES = 16;  // from the reset until then
 struct Config {
     uint32_t rows, cols;
     uint32_t ifmap_beats;  // of a PE's ring
-    uint32_t filters;      // values of a filter bank
     uint32_t tile_slots;
     uint32_t ifmap_ports, filter_ports;
     uint32_t lanes, tables, merge;  // of the PPU

@@ -16,7 +16,6 @@ class BankReads {
     int granted = NOBODY;
 
     int arriving() const { return second_; }
-    bool idle() const { return granted == NOBODY && first_ == NOBODY && second_ == NOBODY; }
     void update() {
         second_ = first_;
         first_ = granted;

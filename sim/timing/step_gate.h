@@ -73,7 +73,6 @@ class StepGate {
     const unsigned rows_, slot_count_;
     const Slot *const slots_;
     Item stages_[MOST_ROWS + 1];
-    unsigned valid_stages_ = 0;  // that an item still has to pass, and the last
     unsigned micro_ = 0, length_ = 1, psums_ = 1;
     unsigned occupied_ = 0;
     DelayLine filled_banks_[2];

@@ -39,7 +39,6 @@ class TokenGate {
     }
 
     bool running() const { return under_way_ != 0; }
-    unsigned running(unsigned engine, unsigned target) const { return gives_[engine][target].level; }
 
     // ended[e] bit k: a command of engine e has ended for engine k.
     void update(const bool taken[ENGINES], const unsigned ended[ENGINES]) {
