@@ -20,6 +20,10 @@ FREE_PORT_SHARE = 0.8
 """Of the array's cycles: up to here the GLB's ports cause no stall."""
 QUEUEING = 1.0
 """Stall cycles for each cycle of a port beyond that share."""
+VECTOR_MARGIN = 1.6
+LEAST_FREE_PORT = 0.3
+"""What VECTORs take longer beside a layer than by the free part of a port, and the least part: the
+STORE queue must not run full, as commands behind it, COMPUTEs too, would wait."""
 
 
 @dataclass(frozen=True)
@@ -96,3 +100,10 @@ def drain_cycles(sizes: Sizes, config: Config, steps: int) -> int:
     turns = 2 if sizes.shape.merge else 1
     values = ceil_div(sizes.columns, config.ppu.lanes) * sizes.psums * steps
     return turns * values + 2 * sizes.psums
+
+
+def slows_vectors(sizes: Sizes, config: Config) -> float:
+    """How many times as long a VECTOR takes beside a layer, whose rows read first."""
+    cost = pass_cost(sizes, config, config.array.rows, sizes.mapping.steps)
+    free = config.glb.ifmap_ports * max(0.0, 1 - cost.ifmap_port / cost.cycles)
+    return VECTOR_MARGIN / min(1.0, max(free, LEAST_FREE_PORT))

@@ -70,6 +70,8 @@ class Item:
     """Layer, tile, filter group, segment; for people and tools."""
     cycles: float = 0.0
     """That it takes the array at least, or the vector unit."""
+    slows: float = 1.0
+    """How many times as long a VECTOR takes beside it, as it reads from the same banks."""
     number: int = -1
 
     @property

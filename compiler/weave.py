@@ -82,7 +82,7 @@ class Weaver:
                 if not needed and (made >= number or max(vector, ready[made]) > now):
                     break
                 vector = max(vector, ready[made] if made >= 0 else 0.0)
-                vector += beside.items[done].cycles
+                vector += beside.items[done].cycles * item.slows
                 out.append(beside.items[done])
                 done += 1
             out.append(item)

@@ -27,6 +27,7 @@ from eyas.compiler.ir import Convolution
 from eyas.compiler.keep import Kept
 from eyas.compiler.limits import register_blocks
 from eyas.compiler.mapping import Sizes
+from eyas.compiler.pass_cost import slows_vectors
 from eyas.compiler.room import Room
 from eyas.compiler.schedule import Item, Ring, Step
 from eyas.compiler.tiling import (
@@ -70,6 +71,7 @@ class ConvolutionWriter:
         self.cut = segments(sizes)
         self.tiles, self.ifmaps = self._buffers(self.room.start, self.room.end)
         self.filters = FilterBuffers(sizes, self.image, self.constants, self.filter_ring)
+        self.slows = slows_vectors(sizes, self.config)
         self._merge_loaded = False
 
     def _buffers(self, start: int, end: int) -> tuple[TileBuffers, IfmapBuffers]:
@@ -125,6 +127,7 @@ class ConvolutionWriter:
             kept=reads[:1] if self.kept.ifmap else [],
             place=(self.number, tile.number, group.number, segment.number),
             cycles=values["passes"] * tile.steps * self.sizes.filters,
+            slows=self.slows,
         )
 
     def _finish(self, item: Item, tile: Tile, group: FilterGroup, base: int) -> None:

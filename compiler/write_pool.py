@@ -23,9 +23,6 @@ from eyas.errors import ModelError
 
 _ADDRESS = 0xFFFF
 
-PORT_SHARING = 1.2
-"""How much longer a VECTOR takes where convolutions read from the same banks of the GLB."""
-
 Corner = tuple[int, int, int, int]
 """Image, channel block, ofmap row and ofmap column that a tile begins at."""
 
@@ -59,7 +56,7 @@ class PoolWriter:
         self.in_plane = self.in_pitch * self.cut.extent(0, self.tiling.rows)
         self.out_plane = self.tiling.rows * self.tiling.columns
         tiles = self.cut.tiles(self.tiling)
-        self.item_cycles = self.cut.cycles(self.tiling) / tiles * PORT_SHARING
+        self.item_cycles = self.cut.cycles(self.tiling) / tiles
         self.in_words = self.in_plane * self.tiling.blocks
         self.out_words = self.out_plane * self.tiling.blocks
 
