@@ -57,10 +57,10 @@ class IfmapBuffers:
         self._kept[number] = buffer
         return buffer
 
-    def for_segment(self, tile: Tile, group: FilterGroup, segment: Segment) -> IfmapBuffer:
-        """A buffer for what a single segment of a tile needs."""
+    def for_segment(self, tiles: list[Tile], group: FilterGroup, segment: Segment) -> IfmapBuffer:
+        """A buffer for what a single segment of some tiles of an image needs."""
         first = self.memory.lane + group.c + segment.k * self.sizes.mapping.q
-        buffer = IfmapBuffer(window(self.sizes, [tile], segment), first // WORD_LANES, 0)
+        buffer = IfmapBuffer(window(self.sizes, tiles, segment), first // WORD_LANES, 0)
         buffer.base = self.ring.take(self.sizes.ifmap_words)
         return buffer
 

@@ -11,6 +11,7 @@ predict cycles; hardware counters have the last word.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from eyas.command import COMMAND_BYTES
 from eyas.compiler.budget import Budget
@@ -119,7 +120,7 @@ class _Estimator:
         """Cycles from one tile to the next, and what they are bound by."""
         config, sizes = self.config, self.sizes
         rows = config.array.rows
-        total, array, filters, bound = 0.0, 0.0, 0.0, "array"
+        total, array, filters, shortest, bound = 0.0, 0.0, 0.0, inf, "array"
         # STOREs, and a drain that merges, read from the same ports as row controllers.
         times = 2 if self.shape.merge else 1
         ifmaps = times * self.traffic.tile_store_words(steps) / config.glb.ifmap_ports
@@ -129,6 +130,7 @@ class _Estimator:
             cost = pass_cost(sizes, config, units / passes, steps)
             turn = self._slot_cycles(passes * steps)
             total += count * max(passes * cost.cycles, turn)
+            shortest = min(shortest, max(passes * cost.cycles, turn))
             array += count * passes * cost.array
             ifmaps += count * passes * cost.ifmap_port
             filters += count * passes * cost.filter_port
@@ -141,6 +143,10 @@ class _Estimator:
         moved = times * self.traffic.tile_store(steps)
         held = total + rows * sizes.filters + drain + moved + TILE_OVERHEAD
         turn = (held + self.budget.latency_cycles) / self.mapping.ofmap_buffers
+        if self.mapping.tiles_together > 1:
+            # The next tile's first segment waits until the drain is over, which has the time of
+            # the other tile's last one.
+            total += max(0.0, drain - shortest)
         names = {"drain": float(drain), bound: total}
         if not self.shape.kept_ofmap:
             names["ofmap buffers"] = turn

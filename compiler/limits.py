@@ -104,6 +104,7 @@ def _limits(sizes: Sizes, config: Config, budget: Budget) -> list[tuple[str, int
     height = (mapping.we - 1) * shape.stride[0] + (shape.r - 1) * shape.dilation[0]
     buffers = mapping.ofmap_buffers * sizes.tile_words
     mixed = shape.r if sizes.dilation != shape.dilation[0] else 1
+    together = 2 if (mapping.filters, mapping.order) == ("segment", "blocks") else 1
     return [
         ("filters of a PE", sizes.filters, spad.filters),
         ("psums of a PE", sizes.psums, spad.psums),
@@ -111,6 +112,7 @@ def _limits(sizes: Sizes, config: Config, budget: Budget) -> list[tuple[str, int
         ("ring beats of a step", sizes.span * sizes.beats, spad.ifmap_beats),
         ("products of a psum", chained * (1 if shape.depthwise else mapping.q), spad.chain_limit),
         ("psums of a tile", mapping.steps * sizes.psums, config.psum_bank.depth),
+        ("tiles that take turns", mapping.tiles_together, together),
         ("columns", sizes.columns, config.array.cols),
         (
             "ifmap columns of a tile",

@@ -201,16 +201,32 @@ def _resident(shape: ConvShape, config: Config, budget: Budget, base: Mapping) -
             choices.append(replace(blocked, filters="group", order="groups"))
             more = range(2, min(MAX_WINDOWS, shape.images * ceil_div(all_tiles, tiles)) + 1)
             choices += [replace(blocked, filters="group", windows=n) for n in more]
+        if any(choice.filters == "segment" for choice in choices):
+            choices += _in_turns(shape, choices[0], all_tiles)
         for choice in choices:
             resident = _spread(shape, config, budget, replace(choice, ifmaps="block"))
             fits = _fits(shape, config, budget, resident)
             if fits:
                 yield from _buffered(shape, config, budget, resident)
             shared = (choice.filters, choice.order, choice.windows) == ("group", "blocks", 1)
-            if not shape.kept_ifmap and not (fits and whole) and (tiles == 1 or shared):
+            streams = tiles <= choice.tiles_together or shared
+            if not shape.kept_ifmap and not (fits and whole) and streams:
                 streamed = _spread(shape, config, budget, choice)
                 if _fits(shape, config, budget, streamed):
                     yield from _buffered(shape, config, budget, streamed)
+
+
+def _in_turns(shape: ConvShape, base: Mapping, tiles: int) -> Iterator[Mapping]:
+    """With two tiles that share the filters of each segment: of a block, or of two with one each.
+
+    tiles: of an image.
+    """
+    sizes = Sizes(shape, base)
+    segments = ceil_div(shape.r, base.seg_rows) * ceil_div(sizes.tap_chunks, base.seg_taps)
+    segments *= ceil_div(sizes.chunks, base.seg_chunks) * shape.parts
+    if segments > 1 and shape.images * tiles > 1:
+        windows = 2 if base.block_rows * base.block_cols == 1 else 1
+        yield replace(base, tiles_together=2, windows=windows)
 
 
 def _spread(shape: ConvShape, config: Config, budget: Budget, mapping: Mapping) -> Mapping:

@@ -54,6 +54,10 @@ class Mapping:
     windows: int = 1
     """Blocks that run together: their ifmap windows are in the GLB at a time, so that a filter
     group is loaded once for all of them. Where a window is all of an image, these are images."""
+    tiles_together: int = 1
+    """Tiles, 1 or 2, of the blocks that run together, that take turns segment by segment, each with
+    a psum memory of its own. The filters of a "segment" are loaded once for both, and its ifmaps as
+    one window if the two are a block."""
 
     def __str__(self) -> str:
         return (
@@ -64,6 +68,7 @@ class Mapping:
             + (" odd pitch" if self.odd_pitch else "")
             + (f" order={self.order}" if self.order != "blocks" else "")
             + (f" windows={self.windows}" if self.windows > 1 else "")
+            + (f" tiles together={self.tiles_together}" if self.tiles_together > 1 else "")
         )
 
 
@@ -140,6 +145,13 @@ class Sizes:
         columns = mapping.wf * mapping.steps * mapping.block_cols
         return min(rows, self.shape.e), min(columns, self.shape.f)
 
+    @property
+    def shared_windows(self) -> bool:
+        """Whether the tiles of a block share the ifmap window of each segment."""
+        mapping = self.mapping
+        alone = mapping.windows == 1 and mapping.ifmaps == "segment"
+        return alone and mapping.block_rows * mapping.block_cols == mapping.tiles_together
+
     @cached_property
     def window(self) -> tuple[int, int]:
         """Rows and columns of the ifmap buffers."""
@@ -148,8 +160,10 @@ class Sizes:
             return shape.h, shape.w
         if mapping.ifmaps == "block":
             return self.ifmap_extent(*self.block_positions, shape.r, shape.s)
-        e, f = min(mapping.we, shape.e), min(mapping.wf * mapping.steps, shape.f)
         taps = min(shape.s, mapping.seg_taps * mapping.taps)
+        if self.shared_windows:
+            return self.ifmap_extent(*self.block_positions, mapping.seg_rows, taps)
+        e, f = min(mapping.we, shape.e), min(mapping.wf * mapping.steps, shape.f)
         return self.ifmap_extent(e, f, mapping.seg_rows, taps)
 
     @cached_property
@@ -186,7 +200,11 @@ class Sizes:
     @property
     def kept_ifmap_words(self) -> int:
         """Words of the ifmap buffers that are in the GLB together, at least."""
-        return self.ifmap_words * (self.mapping.windows if self.mapping.ifmaps == "block" else 1)
+        if self.mapping.ifmaps == "block":
+            return self.ifmap_words * self.mapping.windows
+        # Remainders of filters meet the ifmaps again, behind those of a tile that goes together.
+        again = self.shape.parts > 1 and not self.shared_windows
+        return self.ifmap_words * (self.mapping.tiles_together if again else 1)
 
     @property
     def tile_width(self) -> int:

@@ -6,12 +6,13 @@
           for tile                 psum banks drain after
             for segment            a COMPUTE runs
 
+or, of two tiles that go together, for segment, for tile.
+
 Only counting happens here: no addresses, no commands.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 
 from eyas.compiler.conv_shape import ceil_div
 from eyas.compiler.mapping import Sizes
@@ -74,13 +75,12 @@ class Window:
     image: int = 0
 
 
-def running_order(sizes: Sizes) -> Iterator[tuple[list[Tile], FilterGroup]]:
-    """Every block with every filter group, in the mapping's order."""
+def running_order(sizes: Sizes) -> Iterator[tuple[list[list[Tile]], FilterGroup]]:
+    """Every filter group with every block, in the mapping's order: the blocks that run together."""
     cut, groups = list(blocks(sizes)), filter_groups(sizes)
     together = len(cut) if sizes.mapping.order == "groups" else sizes.mapping.windows
     for first in range(0, len(cut), together):
-        for group, block in product(groups, cut[first : first + together]):
-            yield block, group
+        yield from ((cut[first : first + together], group) for group in groups)
 
 
 def blocks(sizes: Sizes) -> Iterator[list[Tile]]:

@@ -83,6 +83,8 @@ class Traffic:
         sizes, mapping, shape = self.sizes, self.mapping, self.shape
         total = 0.0
         tiles = (mapping.we, mapping.wf * mapping.steps)
+        if sizes.shared_windows:
+            tiles = (tiles[0] * mapping.block_rows, tiles[1] * mapping.block_cols)
         for i, s, k, count in self.segments:
             taps = min(shape.s, s * mapping.taps)
             rows = _covered(shape.h, shape.e, tiles[0], *self._axis(0, i))
@@ -126,7 +128,7 @@ class Traffic:
         """
         sizes, mapping = self.sizes, self.mapping
         blocks = 1 if mapping.order == "groups" else ceil_div(self.blocks, mapping.windows)
-        times = {"layer": 1, "group": blocks, "segment": self.tiles}[mapping.filters]
+        times = {"layer": 1, "group": blocks, "segment": self._tile_turns()}[mapping.filters]
         if mapping.filters != "layer" and sum(n for *_, n in self.segments) == 1:
             # What comes again at once is still there.
             times = 1 if sizes.distinct_groups == 1 else blocks
@@ -142,6 +144,19 @@ class Traffic:
             count = sum(n for *_, n in self.segments)
             hidden = sizes.distinct_groups * times * tile * (count - 1) / count
         return total, first, max(0.0, total - hidden) if alone else 0.0
+
+    def _tile_turns(self) -> int:
+        """Tiles of all blocks, those that go together counted once."""
+        shape, mapping = self.shape, self.mapping
+        if mapping.tiles_together == 1:
+            return self.tiles
+        rows = _lengths(self.tile_rows // shape.images, mapping.block_rows)
+        blocks = [r * c for r in rows for c in _lengths(self.tile_columns, mapping.block_cols)]
+        blocks = [tiles for _ in range(shape.images) for tiles in blocks]
+        return sum(
+            ceil_div(sum(blocks[first : first + mapping.windows]), mapping.tiles_together)
+            for first in range(0, len(blocks), mapping.windows)
+        )
 
     def store_cycles(self) -> tuple[float, float]:
         """Of all STOREs, and of the last tile's."""
@@ -201,6 +216,11 @@ def _pieces(size: int, step: int) -> list[tuple[int, int]]:
     """(length, how many) of the pieces of at most `step` that `size` is cut into."""
     whole, rest = divmod(size, step)
     return [piece for piece in ((step, whole), (rest, 1 if rest else 0)) if piece[1]]
+
+
+def _lengths(size: int, step: int) -> list[int]:
+    """Lengths of the pieces, one behind the other."""
+    return [min(step, size - start) for start in range(0, size, step)]
 
 
 @lru_cache(maxsize=4096)

@@ -3,6 +3,8 @@
 for block, filter group, tile, segment, or filter group, block, …:    (tiling.py)
   SETs where registers change │ COMPUTE │ with the last segment of a tile, STOREs
 
+Of two tiles that go together, segments alternate: A 0, B 0, A 1, B 1, …
+
 With a merge, the COMPUTE that drains needs the operands of its tile as well, and the layer's first
 one the constants of the merge.
 """
@@ -89,23 +91,53 @@ class ConvolutionWriter:
         mapping = self.sizes.mapping
         if mapping.filters == "layer":
             self.filters.keep_layer()
-        for block, group in running_order(self.sizes):
+        for blocks, group in running_order(self.sizes):
             if mapping.filters == "group":
                 self.filters.keep_group(group)
-            buffer = self.ifmaps.for_block(block, group) if mapping.ifmaps == "block" else None
-            for tile in block:
-                yield from self._tile(tile, group, buffer)
+            tiles = list(self._tiles(blocks, group))
+            for first in range(0, len(tiles), mapping.tiles_together):
+                yield from self._together(tiles[first : first + mapping.tiles_together], group)
 
-    def _tile(self, tile: Tile, group: FilterGroup, kept: IfmapBuffer | None) -> Iterator[Item]:
-        base, buffer = self.tiles.take(tile, group), kept
+    def _tiles(
+        self, blocks: list[list[Tile]], group: FilterGroup
+    ) -> Iterator[tuple[Tile, IfmapBuffer | None]]:
+        """The tiles of some blocks, with the buffers of their blocks' windows."""
+        for block in blocks:
+            windows = self.sizes.mapping.ifmaps == "block"
+            buffer = self.ifmaps.for_block(block, group) if windows else None
+            for tile in block:
+                yield tile, buffer
+
+    def _together(
+        self, tiles: list[tuple[Tile, IfmapBuffer | None]], group: FilterGroup
+    ) -> Iterator[Item]:
+        """A tile, or two that take turns segment by segment."""
+        bases = [self.tiles.take(tile, group) for tile, _ in tiles]
         for segment in self.cut:
-            if kept is None and not segment.part:
-                buffer = self.ifmaps.for_segment(tile, group, segment)
-            assert buffer, "a remainder follows the filters that it completes"
-            item = self._segment(tile, group, segment, buffer, base)
-            if segment is self.cut[-1]:
-                self._finish(item, tile, group, base)
-            yield item
+            if not segment.part:
+                tiles = self._with_ifmaps(tiles, group, segment)
+            for (tile, buffer), base in zip(tiles, bases, strict=True):
+                assert buffer, "a remainder follows the filters that it completes"
+                item = self._segment(tile, group, segment, buffer, base)
+                if segment is self.cut[-1]:
+                    self._finish(item, tile, group, base)
+                elif len(tiles) > 1:
+                    item.run.command.values["swap"] = 1
+                yield item
+
+    def _with_ifmaps(
+        self,
+        tiles: list[tuple[Tile, IfmapBuffer | None]],
+        group: FilterGroup,
+        segment: Segment,
+    ) -> list[tuple[Tile, IfmapBuffer | None]]:
+        """Tiles with buffers for a segment's ifmaps, where their blocks have none."""
+        if self.sizes.mapping.ifmaps == "block":
+            return tiles
+        if self.sizes.shared_windows:
+            buffer = self.ifmaps.for_segment([tile for tile, _ in tiles], group, segment)
+            return [(tile, buffer) for tile, _ in tiles]
+        return [(tile, self.ifmaps.for_segment([tile], group, segment)) for tile, _ in tiles]
 
     def _segment(
         self, tile: Tile, group: FilterGroup, segment: Segment, buffer: IfmapBuffer, base: int
@@ -164,6 +196,7 @@ class ConvolutionWriter:
             "we_valid": tile.we_valid,
             "f_valid": tile.f_valid,
             "merge_load": 0,
+            "swap": 0,
             "useful_macs": segment_macs(self.sizes, group, tile, segment),
         }
 

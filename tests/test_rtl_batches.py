@@ -67,6 +67,10 @@ def test_loop_orders(runner, ifmaps, filters):
     )  # fmt: skip
     depthwise = replace(dense, q=8, p=1, taps=1, wm=1, seg_taps=3, seg_chunks=1)
     graph = replace(graph_of(layers, (9, 6, 7)), batch=3)
-    for changes in ({}, {"order": "blocks", "windows": 3}):
+    orders = [{}, {"order": "blocks", "windows": 3}]
+    if filters == "segment":
+        orders.append({"order": "blocks", "windows": 3, "tiles_together": 2})
+        orders.append({"order": "blocks", "block_rows": 2, "tiles_together": 2})
+    for changes in orders:
         mappings = {"a": replace(dense, **changes), "b": replace(depthwise, **changes)}
         run_and_compare(runner, graph, 3, mappings=mappings)
