@@ -134,6 +134,12 @@ class Program:
     def macs(self) -> int:
         return sum(layer.macs for layer in self.layers)
 
+    @property
+    def unstored(self) -> list[str]:
+        """Tensors that stay in the GLB: layers make them, but they are never in memory."""
+        made = dict.fromkeys(layer.output for layer in self.layers)
+        return [name for name in made if name not in self.tensors]
+
     def tensor(self, name: str) -> ProgramTensor:
         """A tensor by name. Raises ModelError if there is none."""
         if name not in self.tensors:

@@ -68,7 +68,12 @@ def run(console: Console, config: Config, digits: int, held_back: int) -> bool:
     console.print(f"Eyas {config.name}, {array.rows}×{array.cols} PEs, runs {MODEL.name}")
     with console.status("compiling the model …") as status:
         rtl = Session(
-            MODEL, config, "rtl", profile=True, status=lambda text: status.update(f"{text} …")
+            MODEL,
+            config,
+            "rtl",
+            profile=True,
+            intermediates=True,
+            status=lambda text: status.update(f"{text} …"),
         )
     reference = Reference(MODEL, rtl.program.tensors)
     comparison = compare(console, rtl, reference, images[:digits], labels)

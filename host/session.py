@@ -3,7 +3,7 @@
     session = eyas.Session("model.onnx", config="edge8x8", target="rtl")
     outputs = session.run(None, {"input": x})       # list of arrays
     session.counters["cycles"]                      # of this run
-    session.intermediates["conv1_out"]              # every tensor, int8 (N, C, H, W)
+    session.intermediates["conv1_out"]              # tensors in memory, int8 (N, C, H, W)
 
     feed ─quantise─► int8 ─target: program on interpreter or RTL─► int8 ─dequantise─► outputs
 
@@ -56,10 +56,12 @@ class Session:
     profile: whether `layer_counters` are wanted; the program then stores them behind each layer.
     batch: images that the program computes at a time, sharing filters; one, or those of a Graph,
         Program or .eyas file, unless given. `run` takes any number of them.
+    intermediates: whether every tensor is to be among `intermediates`: fmaps that stay in the GLB
+        from layer to layer are then stored as well, which takes the machine time.
     status: told in a line what takes time (compiling); nothing is printed otherwise.
 
-    Raises ModelError for a model that is not supported and ConfigError for one that the
-    configuration cannot hold.
+    Raises ModelError for a model that is not supported, or a program that lacks intermediates that
+    are asked for, and ConfigError for a model that the configuration cannot hold.
     """
 
     def __init__(
@@ -70,19 +72,21 @@ class Session:
         *,
         profile: bool = False,
         batch: int | None = None,
+        intermediates: bool = False,
         status: Callable[[str], None] = lambda text: None,
     ):
         if target not in TARGETS:
             raise ModelError(f"no target {target!r}: give one of {', '.join(TARGETS)}")
         self.config = Config.load(config)
-        self.program, self.graph = _load(model, self.config, batch)
+        self.program, self.graph = _load(model, self.config, batch, intermediates)
         if profile:
             self.program = with_profile(self.program)
         self._target = self._make_target(target, status)
         self.counters: dict[str, int] = {}
         """Hardware counters of the last run by lower-case name, summed over its batch."""
         self.intermediates: Tensors = {}
-        """Every tensor of the last run by name, int8 (N, C, H, W), also of a TFLite model."""
+        """Tensors of the last run by name, int8 (N, C, H, W), also of a TFLite model: inputs,
+        outputs and all others that the target has in memory; target "numpy" has every one."""
         self.layer_counters: list[dict[str, int]] = []
         """Each layer's share of `counters`, by `program.layers`; empty unless `profile` is set."""
 
@@ -175,15 +179,20 @@ def _describe(port: Port) -> NodeArg:
 
 
 def _load(
-    model: Model | Program, config: Config, batch: int | None
+    model: Model | Program, config: Config, batch: int | None, intermediates: bool
 ) -> tuple[Program, Graph | None]:
     """The program, and the graph where it is made from one."""
     if isinstance(model, str | Path) and str(model).endswith(".eyas"):
         model = load_program(model)
     if not isinstance(model, Program):
         graph = load_graph(model, batch)
-        return compile_graph(graph, config), graph
+        return compile_graph(graph, config, intermediates=intermediates), graph
     model.check_config(config)
+    if intermediates and model.unstored:
+        raise ModelError(
+            f"{model.name}: the program keeps {', '.join(model.unstored)} in the GLB and never "
+            f"stores them; compile it again, with intermediates"
+        )
     if batch not in (None, model.batch):
         raise ModelError(
             f"{model.name}: the program was made for batches of {model.batch}, not of {batch}; "

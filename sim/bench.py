@@ -145,7 +145,9 @@ class Bench:
         self.reporter.status(f"{graph.name}: mapping layers")
         memory = self.timing.bytes_per_cycle, self.timing.latency_cycles
         budget = Budget.of(self.config, *memory)
-        return compile_model(graph, self.config, batch, progress=progress, budget=budget)
+        return compile_model(
+            graph, self.config, batch, progress=progress, budget=budget, intermediates=False
+        )
 
     def _rtl(self, program: Program) -> _Run:
         """Runs a program in RTL."""

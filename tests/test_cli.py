@@ -23,6 +23,11 @@ from eyas.sim.verilator import find_verilator
 
 ROOT = Path(__file__).parent.parent
 DIGITS = str(ROOT / "demo" / "digits.onnx")
+KEPT_BYTES = {
+    "conv2_QuantizeLinear_Output": 16 * 14 * 14,
+    "conv3_QuantizeLinear_Output": 32 * 7 * 7,
+}
+"""Of tensors of the demo network that no pool makes or reads."""
 ODD_LAYER = ("--shape", "C=9,M=11,H=16,W=12,R=3,S=2,U=2,P=1")
 """A short layer in which nothing divides anything."""
 
@@ -182,7 +187,11 @@ def test_compile_simulate_run_diff(run, tmp_path, monkeypatch):
         assert text in out
     code, out, _ = run("simulate", "digits.eyas", "--config", "tiny4x4")
     assert code == 0
-    assert "all 15,194 bytes of 8 tensors equal the reference" in out
+    [kept] = re.findall(r"^not stored +(.*): in the GLB only", out, re.MULTILINE)
+    names = kept.split(", ")
+    assert set(names) <= set(KEPT_BYTES)
+    size = 15_194 - sum(KEPT_BYTES[name] for name in names)
+    assert f"all {size:,} bytes of {8 - len(names)} tensors equal the reference" in out
     assert "conv4" in out
     assert "stalls" in out
     code, out, _ = run("diff", "digits.eyas", "--config", "tiny4x4")
@@ -196,6 +205,26 @@ def test_compile_simulate_run_diff(run, tmp_path, monkeypatch):
     golden, rtl = (np.load(f"{target}.npz")["scores"] for target in ("golden", "rtl"))
     assert np.array_equal(golden, rtl)
     assert golden.any()
+
+
+def test_intermediates(run, fails, tmp_path, monkeypatch):
+    """Fmaps that could stay in the GLB are stored, and compared, if asked for."""
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("simulate", DIGITS, "--config", "tiny4x4", "--intermediates")
+    assert code == 0
+    assert "all 15,194 bytes of 8 tensors equal the reference" in out
+    assert "not stored" not in out
+    run("compile", DIGITS, "--config", "tiny4x4")
+    options = ("--config", "tiny4x4", "--intermediates")
+    code, line = fails("simulate", "digits.eyas", *options)
+    assert code == 1
+    assert line.startswith("digits.onnx: the program keeps conv2_QuantizeLinear_Output")
+    assert line.endswith("compile it again, with intermediates")
+    lean = Path("digits.eyas").stat().st_size
+    run("compile", DIGITS, *options)
+    assert Path("digits.eyas").stat().st_size > lean
+    code, out, _ = run("simulate", "digits.eyas", *options)
+    assert "all 15,194 bytes of 8 tensors equal the reference" in out
 
 
 @pytest.fixture
@@ -227,7 +256,7 @@ def test_compile_a_tflite_model(run, tflite_file):
 
 
 def test_a_tflite_model_on_the_rtl(run, tflite_file):
-    code, out, _ = run("simulate", tflite_file, "--config", "tiny4x4")
+    code, out, _ = run("simulate", tflite_file, "--config", "tiny4x4", "--intermediates")
     assert code == 0
     assert "all 7,154 bytes of 8 tensors equal the reference" in out
     code, out, _ = run("diff", tflite_file, "--config", "tiny4x4", "--seed", "2")
@@ -253,7 +282,7 @@ def test_simulate_a_batch_of_files(run, tmp_path):
     Image.fromarray(images[0]).save(files[0])
     np.save(files[1], images[1:3, None] / np.float32(255))
     inputs = [part for file in files for part in ("--input", file)]
-    code, out, _ = run("simulate", DIGITS, "--config", "tiny4x4", *inputs)
+    code, out, _ = run("simulate", DIGITS, "--config", "tiny4x4", "--intermediates", *inputs)
     assert code == 0
     assert "inference    3 of 3" in out
     assert f"all {3 * 15_194:,} bytes of 8 tensors equal the reference" in out
@@ -262,7 +291,8 @@ def test_simulate_a_batch_of_files(run, tmp_path):
 def test_batches(run, tmp_path, monkeypatch):
     """Two images a run; of the second run's the user has one."""
     monkeypatch.chdir(tmp_path)
-    code, out, _ = run("compile", DIGITS, "--config", "tiny4x4", "--batch", "2")
+    options = ("--config", "tiny4x4", "--intermediates")
+    code, out, _ = run("compile", DIGITS, *options, "--batch", "2")
     assert code == 0
     assert "1×28×28 → 8×28×28, 3×3, 2 images" in out
     images = np.load(ROOT / "demo" / "digits.npz")["images"]

@@ -15,11 +15,11 @@ def test_demo_network(config):
     feed = {"image": demo.network_input(images[:1])}
     tensors = {}
     for target in ("rtl", "golden", "numpy"):
-        session = Session(demo.MODEL, config=config, target=target)
+        session = Session(demo.MODEL, config=config, target=target, intermediates=True)
         scores = session.run(None, feed)[0]
         assert scores.argmax() == labels[0]
         tensors[target] = session.intermediates
-    assert len(tensors["rtl"]) >= 6
+    assert len(tensors["rtl"]) == 8
     for name, values in tensors["rtl"].items():
         assert len(np.unique(values)) > 3, f"{name} is not lively"
         assert np.array_equal(values, tensors["golden"][name]), name

@@ -5,7 +5,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from eyas.commands.options import batch_option, config_option, output_path
+from eyas.commands.options import (
+    batch_option,
+    config_option,
+    intermediates_option,
+    output_path,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,10 +24,13 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="MODEL")
 @config_option
 @batch_option
+@intermediates_option
 @click.option(
     "-o", "--output", metavar="FILE.eyas", help="Where the program goes. [default: MODEL.eyas]"
 )
-def command(model: str, config: str, batch: int | None, output: str | None) -> None:
+def command(
+    model: str, config: str, batch: int | None, intermediates: bool, output: str | None
+) -> None:
     """Compile a model (.onnx or .tflite) for a configuration; show the mapping of each layer."""
     from eyas.commands.output import Progress
     from eyas.compiler.compile import compile_model
@@ -37,6 +45,7 @@ def command(model: str, config: str, batch: int | None, output: str | None) -> N
             model,
             machine,
             batch,
+            intermediates=intermediates,
             progress=lambda n, of, name: progress.status(f"layer {n + 1} of {of}: {name}"),
         )
     save_program(program, path)

@@ -25,7 +25,9 @@ def command(
     """Find the first command and byte at which the RTL departs from the interpreter.
 
     Of a model (.onnx, .tflite or .eyas) or of one layer, see `eyas layer`. Without inputs, random
-    ones are used; of a batch, the first. Exits with 1 where there is a difference.
+    ones are used; of a batch, the first. A model's program stores every tensor; one that keeps some
+    of them in the GLB, as `eyas simulate` runs it, comes from `eyas compile`. Exits with 1 where
+    there is a difference.
     """
     from eyas.commands.output import Progress, console
     from eyas.config import Config
@@ -77,7 +79,7 @@ def _model(
     from eyas.host.inputs import load_feed, random_feed
     from eyas.host.session import Session
 
-    session = Session(model, machine)
+    session = Session(model, machine, intermediates=not model.endswith(".eyas"))
     program = session.program
     feed = load_feed(inputs, program.inputs) if inputs else random_feed(program.inputs, seed)
     session.run(None, {name: values[:1] for name, values in feed.items()})

@@ -32,6 +32,12 @@ batch_option = click.option(
     help="Images that a program computes at a time, sharing filters. [default: 1, or the file's]",
 )
 
+intermediates_option = click.option(
+    "--intermediates",
+    is_flag=True,
+    help="Store every tensor, also those that could stay in the GLB from layer to layer.",
+)
+
 waves_option = click.option(
     "--waves", metavar="FILE", help="Write waves, .fst or .vcd, for GTKWave or Surfer."
 )

@@ -8,6 +8,7 @@ from eyas.commands.options import (
     batch_option,
     config_option,
     input_option,
+    intermediates_option,
     memory_options,
     memory_timing,
     waves_option,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @input_option
 @config_option
 @batch_option
+@intermediates_option
 @memory_options
 @waves_option
 def command(
@@ -31,17 +33,19 @@ def command(
     inputs: tuple[str, ...],
     config: str,
     batch: int | None,
+    intermediates: bool,
     memory_bytes_per_cycle: float | None,
     memory_latency: int | None,
     back_pressure: float,
     seed: int,
     waves: str | None,
 ) -> None:
-    """Run a model (.onnx, .tflite or .eyas) through the RTL; compare every byte of every tensor.
+    """Run a model (.onnx, .tflite or .eyas) through the RTL; compare all tensors in memory.
 
-    Without inputs, random ones are used. Layers overlap: a line of the table covers the time from
-    the last ofmap of the layer before to the last of its own, whoever used the PEs meanwhile.
-    Exits with 1 where a byte differs.
+    Every byte of them. Fmaps that stay in the GLB from layer to layer are never there, unless
+    --intermediates has them stored. Without inputs, random ones are used. Layers overlap: a line of
+    the table covers the time from the last ofmap of the layer before to the last of its own,
+    whoever used the PEs meanwhile. Exits with 1 where a byte differs.
     """
     from eyas.commands.output import Progress
     from eyas.config import Config
@@ -55,7 +59,9 @@ def command(
     with Progress() as progress:
         progress.status("compiling the model")
         counted = machine.control.counter_width > 0
-        session = Session(model, machine, "golden", profile=counted, batch=batch)
+        session = Session(
+            model, machine, "golden", profile=counted, batch=batch, intermediates=intermediates
+        )
         program = session.program
         size, ports = program.batch, program.inputs
         feed = load_feed(inputs, ports) if inputs else random_feed(ports, seed, size)
@@ -78,7 +84,7 @@ def command(
     _report_layers(program, results[0], machine)
     _report_totals(results, machine)
     compared = sum(values.size for values in session.intermediates.values())
-    _report_differences(compared, len(split), differences)
+    _report_differences(program, compared, len(split), differences)
     if any(differences):
         raise SystemExit(1)
 
@@ -121,11 +127,16 @@ def _report_totals(results: "list[ProgramResult]", machine: "Config") -> None:
         report(lines)
 
 
-def _report_differences(size: int, count: int, differences: "list[dict[str, Mismatch]]") -> None:
+def _report_differences(
+    program: "Program", size: int, count: int, differences: "list[dict[str, Mismatch]]"
+) -> None:
     from eyas.commands.output import console
 
     if not any(differences):
         console().print(f"exact        all {size:,} bytes of {count} tensors equal the reference")
+        if program.unstored:
+            names = ", ".join(program.unstored)
+            console().print(f"not stored   {names}: in the GLB only, without --intermediates")
         return
     for number, found in enumerate(differences):
         for name, what in found.items():

@@ -56,6 +56,19 @@ class GraphBuilder:
             lambda name, ofmap: Convolution(name, x, ofmap, filters, bias, how, **values), output
         )
 
+    def depthwise(self, x, size, **values):
+        channels = self.shape(x)[0]
+        filters = self.rng.integers(-128, 128, (channels, 1, size, size), np.int8)
+        bias = self.rng.integers(-3000, 3000, channels).astype(np.int32)
+        multiplier = self.rng.integers(1 << 30, (1 << 31) - 1, channels).astype(np.int32)
+        how = Requantization(Dialect.TFLITE, multiplier, np.full(channels, -9, np.int8), 5)
+        edges = (values.pop("padding", 0),) * 4
+        return self.add(
+            lambda name, ofmap: Convolution(
+                name, x, ofmap, filters, bias, how, padding=edges, groups=channels, **values
+            )
+        )
+
     def table(self, x, table=None, output=None):
         values = self.rng.integers(-128, 128, 256, np.int8) if table is None else table
         channels = self.shape(x)[0]

@@ -1,18 +1,21 @@
 """Random graphs of every kind of layer, as a strategy of hypothesis."""
 
-from graph_builder import GraphBuilder
+from graph_builder import SHAPE, GraphBuilder
 from hypothesis import strategies as st
 
 from eyas.command import MergeOp
 
 
 @st.composite
-def graphs(draw):
-    """About a dozen layers, each on some tensor that is there, with one to three outputs."""
-    b = GraphBuilder(draw(st.integers(0, 2**32 - 1)))
+def graphs(draw, shape=SHAPE, more=()):
+    """About a dozen layers, each on some tensor that is there, with one to three outputs.
+
+    shape: of the input. more: kinds of layers beside those of all tests.
+    """
+    b = GraphBuilder(draw(st.integers(0, 2**32 - 1)), shape)
     made = ["x"]
     kinds = ["conv", "conv", "conv", "table", "clamp", "merge", "merge", "pad", "max", "average",
-             "concatenation", "slice", "row", "constant"]  # fmt: skip
+             "concatenation", "slice", "row", "constant", *more]  # fmt: skip
     for _ in range(draw(st.integers(2, 12))):
         kind = draw(st.sampled_from(kinds))
         x = draw(st.sampled_from(made[-4:]))
@@ -29,6 +32,10 @@ def _layers(draw, b, kind, x, made):
     if kind == "conv":
         size = draw(st.integers(1, min(3, h, w)))
         return [b.conv(x, draw(st.integers(1, 5)), size, padding=draw(st.integers(0, 2)))]
+    if kind == "depthwise":
+        return [b.depthwise(x, 3, padding=1)]
+    if kind == "stride":
+        return [b.conv(x, draw(st.integers(3, 9)), stride=2)]
     if kind == "table":
         return [b.table(x)]
     if kind == "clamp":

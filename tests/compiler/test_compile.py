@@ -40,7 +40,7 @@ def large_average(seed):
 def test_networks(network, config):
     builder = network(7)
     model = builder.build()
-    session = Session(model, config=config)
+    session = Session(model, config=config, intermediates=True)
     reference = Reference(model, session.program.tensors)
     shift = 128 if builder.dtype == np.uint8 else 0
     for x in builder.inputs():

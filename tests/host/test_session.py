@@ -106,7 +106,7 @@ def test_quantised_inputs_and_outputs(unsigned):
 
 
 def test_batches_run_one_after_the_other(digits):
-    session = eyas.Session(MODEL)
+    session = eyas.Session(MODEL, intermediates=True)
     (together,) = session.run(None, {"image": digits[:3]})
     work = session.counters["useful_macs"]
     assert session.intermediates["pool1_QuantizeLinear_Output"].shape == (3, 8, 14, 14)
@@ -118,9 +118,9 @@ def test_batches_run_one_after_the_other(digits):
 @pytest.mark.parametrize("target", ["golden", "numpy"])
 def test_batches_that_share_filters(target, digits):
     """Three images a run: eight of them take three runs, the last with one image missing."""
-    apart = eyas.Session(MODEL)
+    apart = eyas.Session(MODEL, intermediates=True)
     expected = apart.run(None, {"image": digits})[0]
-    session = eyas.Session(MODEL, target=target, batch=3)
+    session = eyas.Session(MODEL, target=target, batch=3, intermediates=True)
     assert session.program.batch == 3
     assert np.array_equal(session.run(None, {"image": digits})[0], expected)
     for name, values in apart.intermediates.items():
@@ -143,12 +143,35 @@ def test_a_program_for_another_batch(tmp_path, digits):
 
 
 def test_intermediates_of_the_targets_are_equal(digits):
-    golden, numpy_ = eyas.Session(MODEL), eyas.Session(MODEL, target="numpy")
+    golden, numpy_ = eyas.Session(MODEL, intermediates=True), eyas.Session(MODEL, target="numpy")
     for session in (golden, numpy_):
         session.run(None, {"image": digits[:2]})
     assert golden.intermediates.keys() == numpy_.intermediates.keys()
     for name, value in golden.intermediates.items():
         assert np.array_equal(value, numpy_.intermediates[name]), name
+
+
+def test_fmaps_that_stay_in_the_glb_are_intermediates_if_asked_for(digits):
+    """They are never in memory otherwise: no address, no traffic, the same outputs."""
+    lean, every = eyas.Session(MODEL), eyas.Session(MODEL, intermediates=True)
+    scores = [session.run(None, {"image": digits[:2]})[0] for session in (lean, every)]
+    assert np.array_equal(*scores)
+    kept = lean.program.unstored
+    assert {"conv2_QuantizeLinear_Output"} <= set(kept)
+    assert every.program.unstored == []
+    assert lean.intermediates.keys() == every.intermediates.keys() - set(kept)
+    for name, value in lean.intermediates.items():
+        assert np.array_equal(value, every.intermediates[name]), name
+    assert lean.counters["memory_write_bytes"] < every.counters["memory_write_bytes"]
+
+
+def test_intermediates_of_a_program_that_lacks_them(digits):
+    lean = compile_model(MODEL, "edge8x8", intermediates=False)
+    with pytest.raises(ModelError, match=r"keeps conv2_\w+, .* in the GLB .*; compile it again"):
+        eyas.Session(lean, intermediates=True)
+    session = eyas.Session(compile_model(MODEL, "edge8x8"), intermediates=True)
+    session.run(None, {"image": digits[:1]})
+    assert "conv2_QuantizeLinear_Output" in session.intermediates
 
 
 def test_program_files(tmp_path, digits):
@@ -208,7 +231,7 @@ def test_configuration_object_and_name_are_the_same(digits):
 
 def test_rtl_equals_interpreter_and_onnxruntime(digits, reference):
     """The network in the generated Verilog, two digits in one batch, every tensor."""
-    rtl = eyas.Session(MODEL, config="tiny4x4", target="rtl", profile=True)
+    rtl = eyas.Session(MODEL, config="tiny4x4", target="rtl", profile=True, intermediates=True)
     golden = eyas.Session(rtl.program, config="tiny4x4")
     feed = {"image": digits[:2]}
     assert np.array_equal(rtl.run(None, feed)[0], reference.run(None, feed)[0])

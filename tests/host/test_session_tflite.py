@@ -30,7 +30,7 @@ def images():
 
 @pytest.mark.parametrize("target", ["golden", "numpy"])
 def test_every_tensor_equals_tflite_micro(target, model, images):
-    session, micro = eyas.Session(model, target=target), MicroModel(model)
+    session, micro = eyas.Session(model, target=target, intermediates=True), MicroModel(model)
     different = set()
     for number, image in enumerate(images):
         [expected] = micro.run(image[None])
