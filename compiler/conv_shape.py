@@ -159,10 +159,9 @@ class ConvShape:
         idle = self.r == 1 and self.e > 1 and self.stride[0] > 1 and not self.padding[0]
         if not idle:
             return self
-        stride = (1, self.stride[1])
-        return replace(
-            self, h=self.e, stride=stride, row_step=self.stride[0], ifmap_rows_apart=True
-        )
+        step, stride = self.stride[0], (1, self.stride[1])
+        rows = min(self.e, ceil_div(self.h, step))  # ofmap rows below see padding
+        return replace(self, h=rows, stride=stride, row_step=step, ifmap_rows_apart=True)
 
     def __str__(self) -> str:
         (h, w), (e, f) = self.ifmap_size, self.ofmap_size

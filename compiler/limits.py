@@ -70,6 +70,11 @@ def check(sizes: Sizes, config: Config, budget: Budget | None = None) -> None:
             f"layer {sizes.shape.name}: psums of a PE must be at least {MIN_PSUMS}, "
             f"not {sizes.psums} ({sizes.mapping})"
         )
+    if sizes.shape.kept_ifmap and sizes.mapping.ifmaps != "block":
+        raise ConfigError(
+            f"layer {sizes.shape.name}: an ifmap that stays in the GLB needs ifmaps=block, "
+            f"not {sizes.mapping.ifmaps} ({sizes.mapping})"
+        )
     for what, value, limit in _limits(sizes, config, budget):
         if value > limit:
             raise ConfigError(
