@@ -159,7 +159,7 @@ def networks(draw):
     for number in range(draw(st.integers(2, 6))):
         pool, items = draw(st.booleans()), []
         for n in range(draw(st.integers(1, 6))):
-            source, target = (memory(draw(st.integers(0, 40)), 8) for _ in "st")
+            source, target = (memory(draw(st.integers(0, 240)), 8) for _ in "st")
             cycles = draw(st.sampled_from([1, 700, 3000]))
             glb = 8 * draw(st.integers(0, 3))
             each = item((number, n, 0, 0), source, target, cycles, glb, pool)
