@@ -90,7 +90,8 @@ def _smallest(shape: ConvShape, config: Config, budget: Budget, points: np.ndarr
 def _base(shape: ConvShape, point: np.ndarray) -> Mapping:
     """The mapping of a point with the smallest segments and blocks."""
     q, p, taps, we, wf, wm, steps = (int(n) for n in point)
-    return Mapping(q, p, taps, we, wf, wm, steps, 1, 1, 1, ofmap_buffers=1)
+    ifmaps = "block" if shape.kept_ifmap else "segment"
+    return Mapping(q, p, taps, we, wf, wm, steps, 1, 1, 1, ofmap_buffers=1, ifmaps=ifmaps)
 
 
 def _mappings(
