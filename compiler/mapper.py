@@ -202,8 +202,8 @@ def _resident(shape: ConvShape, config: Config, budget: Budget, base: Mapping) -
             choices.append(replace(blocked, filters="group", order="groups"))
             more = range(2, min(MAX_WINDOWS, shape.images * ceil_div(all_tiles, tiles)) + 1)
             choices += [replace(blocked, filters="group", windows=n) for n in more]
-        if any(choice.filters == "segment" for choice in choices):
-            choices += _in_turns(shape, choices[0], all_tiles)
+        if choices[0].filters == "segment":
+            choices += _in_turns(shape, choices[0], tile_rows, tile_columns)
         for choice in choices:
             resident = _spread(shape, config, budget, replace(choice, ifmaps="block"))
             fits = _fits(shape, config, budget, resident)
@@ -217,17 +217,29 @@ def _resident(shape: ConvShape, config: Config, budget: Budget, base: Mapping) -
                     yield from _buffered(shape, config, budget, streamed)
 
 
-def _in_turns(shape: ConvShape, base: Mapping, tiles: int) -> Iterator[Mapping]:
-    """With two tiles that share the filters of each segment: of a block, or of two with one each.
+def _in_turns(
+    shape: ConvShape, base: Mapping, tile_rows: int, tile_columns: int
+) -> Iterator[Mapping]:
+    """With two tiles that share the filters of each segment.
 
-    tiles: of an image.
+    base: with blocks of one tile, where two neighbours become a block, or two blocks run together;
+    or else of several tiles, of which two at a time take turns. tile_rows, tile_columns: of an
+    image.
     """
     sizes = Sizes(shape, base)
     segments = ceil_div(shape.r, base.seg_rows) * ceil_div(sizes.tap_chunks, base.seg_taps)
-    segments *= ceil_div(sizes.chunks, base.seg_chunks) * shape.parts
-    if segments > 1 and shape.images * tiles > 1:
-        windows = 2 if base.block_rows * base.block_cols == 1 else 1
-        yield replace(base, tiles_together=2, windows=windows)
+    if segments * ceil_div(sizes.chunks, base.seg_chunks) * shape.parts == 1:
+        return
+    together = replace(base, tiles_together=2)
+    if base.block_rows * base.block_cols > 1:
+        yield together
+        return
+    if tile_rows > 1:
+        yield replace(together, block_rows=2)
+    if tile_columns > 1:
+        yield replace(together, block_cols=2)
+    if shape.images * tile_rows * tile_columns > 1:
+        yield replace(together, windows=2)
 
 
 def _spread(shape: ConvShape, config: Config, budget: Budget, mapping: Mapping) -> Mapping:
