@@ -134,7 +134,7 @@ def test_window_larger_than_the_glb():
 
 def test_stride_beyond_the_command_format():
     rng = np.random.default_rng(8)
-    layer = convolution(rng, "far", "ifmap", "o", (3, 3, 1, 1), stride=(300, 1))
+    layer = convolution(rng, "far", "ifmap", "o", (3, 3, 2, 1), stride=(300, 1))
     with pytest.raises(ConfigError, match=r"layer far: .*stride_y"):
         compile_graph(graph_of([layer], (3, 700, 4)), CONFIGS["tiny4x4"])
 
