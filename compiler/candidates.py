@@ -24,8 +24,8 @@ from eyas.layout import channel_blocks
 
 STEP_DIVISORS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256, 512, 1024, 2048)
 """Tiles along an ofmap row, as multiples of the fewest possible."""
-PORT_WEIGHT = 0.06
-MEMORY_WEIGHT = 0.3
+PORT_WEIGHT = 0.05
+MEMORY_WEIGHT = 0.6
 """Of two mappings, how many cycles more one may take for each word less that rows read from the
 GLB, or each cycle less that memory is busy: they cost energy, and leave no room for what the closed
 forms do not know."""
