@@ -9,7 +9,9 @@ buffers of the layers in its lifetime. It stays if the mapper finds that worth i
 from the last to the first, each at the lowest and the highest place that is free.
 
 Convolutions only read and make fmaps that stay: max pools, inputs and outputs of the network are in
-memory. Drains find a merge's operand at a fixed distance from the ofmap, so both stay or neither.
+memory. Drains find a merge's operand at a fixed distance from the ofmap, so both stay or neither;
+and nobody knows that a drain has read its operand before the ofmap is read (tokens.py), so until
+then the operand's place is taken.
 """
 
 from collections.abc import Callable, Iterator
@@ -122,6 +124,11 @@ class Keeper:
                 read.setdefault(whole(name), []).append(number)
             if not isinstance(layer, Convolution) or self.rooms[number].beside:
                 barred |= {whole(layer.output), *map(whole, layer.inputs)}
+        for number, layer in enumerate(self.graph.layers):
+            readers = [n for n in read.get(whole(layer.output), []) if n > number]
+            for name in layer.inputs[1:] if readers else ():
+                alone = whole(layer.output) == layer.output
+                read[whole(name)].append(min(readers) if alone else max(readers))
         found = []
         for name in reversed(made):
             words = fmap_words(self.graph.tensors[name].shape) * self.graph.batch

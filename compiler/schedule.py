@@ -187,11 +187,13 @@ class Schedule:
 
     def _too_early(self, user: Item, item: Item, piece: Piece) -> bool:
         """Whether what comes before `user` is yet to make what its piece reads, or to use what it
-        overwrites."""
+        overwrites, or to wait until a drain has."""
         for pending in self._pending.values():
             for earlier, other in takewhile(lambda entry: entry[0].number < user.number, pending):
                 if earlier is not user and other is not piece and piece.overlaps(other):
                     return True
+        if not all(self.tracker.may_load(area) for step in piece.loads for area in step.writes):
+            return True
         areas = [Area.run(Place(piece.place), piece.start, piece.end - piece.start)]
         areas += [area for step in piece.loads for area in step.reads]
         return self._coming.last(areas) >= item.number

@@ -18,9 +18,11 @@ overwrites ofmaps therefore waits for the STORE that has read them; a COMPUTE th
 an earlier one sets `fence`. A COMPUTE's own drain comes after all that it and earlier ones read.
 
 What the drain reads, the operands of a merge, has been read when the ofmaps are written. A LOAD
-that overwrites it has no token of its own to wait for, and waits for the first STORE that had one:
+that overwrites it has no token of its own to wait for, nor has one that overwrites ofmaps which
+nobody read. They wait for the first that has waited for the drain, a STORE or a COMPUTE's fence:
 
-    LOAD ─► COMPUTE, its drain ─► STORE ─► LOAD into the same words
+    LOAD ─► COMPUTE, its drain ─► STORE ─────────────► LOAD into the same words
+                          └─────► COMPUTE with fence ──┘
 """
 
 from bisect import bisect_left, bisect_right
@@ -109,9 +111,9 @@ class Tracker:
         self._synchronised: dict[tuple[Engine, Engine], int] = {}
         self._recent = {engine: deque(maxlen=WINDOW) for engine in ENGINES}
         self._drained: tuple[list[int], list[int]] = [], []
+        """COMPUTEs whose drain the STORE beside them has waited for, both ascending."""
         self._fences: list[int] = []
         """COMPUTEs that wait until every earlier tile has drained."""
-        """COMPUTEs whose drain the STORE beside them has waited for, both ascending."""
 
     def add(
         self,
@@ -163,7 +165,7 @@ class Tracker:
             needs[engine] = max(needs[engine], int(readers[engine].max(initial=-1)))
         drained = int(readers[DRAIN].max(initial=-1))
         if command.engine == Engine.LOAD and drained >= 0:
-            self._need(needs, self._store_behind(drained))
+            self._need(needs, self._behind(drained, "operands"))
         else:
             self._need(needs, drained)
         unread = readers.max(axis=0) < 0
@@ -171,26 +173,36 @@ class Tracker:
         for index in np.unique(writers):
             writer = self.commands[index] if index >= 0 else None
             if writer and (writer.opcode, command.engine) == (Opcode.COMPUTE, Engine.LOAD):
-                self._need(needs, self._fence_behind(int(index)))
+                self._need(needs, self._behind(int(index), "ofmaps"))
             else:
                 self._need(needs, int(index))
 
-    def _fence_behind(self, compute: int) -> int:
-        """The first COMPUTE that has waited until another one, by index, has drained."""
-        place = bisect_right(self._fences, compute)
-        if place == len(self._fences):
-            tag = self.commands[compute].tag
-            raise ConfigError(f"ofmaps of layer {tag} are overwritten before they are read")
-        return self._fences[place]
+    def may_load(self, area: Area) -> bool:
+        """Whether a LOAD that writes an area has somebody to wait for, for all that it must."""
+        words = self._words[area.place]
+        readers = words_of(words.readers, area)
+        writers = words_of(words.writer, area)[readers.max(axis=0) < 0]
+        late = [n for n in np.unique(writers) if n >= 0 and not self._first_behind(int(n))]
+        if any(self.commands[index].opcode == Opcode.COMPUTE for index in late):
+            return False
+        drained = int(readers[DRAIN].max(initial=-1))
+        return drained < 0 or bool(self._first_behind(drained))
 
-    def _store_behind(self, compute: int) -> int:
-        """The first STORE that has waited until a COMPUTE, by index, has drained."""
-        computes, stores = self._drained
-        place = bisect_left(computes, compute)
-        if place == len(computes):
+    def _behind(self, compute: int, what: str) -> int:
+        """The first command that has waited until a COMPUTE, by index, has drained."""
+        found = self._first_behind(compute)
+        if not found:
             tag = self.commands[compute].tag
-            raise ConfigError(f"operands of layer {tag} are overwritten before they are read")
-        return stores[place]
+            raise ConfigError(f"{what} of layer {tag} are overwritten before they are read")
+        return min(found)
+
+    def _first_behind(self, compute: int) -> list[int]:
+        """The first STORE and the first COMPUTE that have waited for it, as far as there are."""
+        computes, stores = self._drained
+        return [
+            *stores[(place := bisect_left(computes, compute)) : place + 1],
+            *self._fences[(place := bisect_right(self._fences, compute)) : place + 1],
+        ]
 
     def _synchronise(self, engine: Engine, needed: int, command: Command) -> None:
         pair = (engine, command.engine)

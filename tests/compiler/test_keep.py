@@ -50,12 +50,22 @@ def chain(length: int) -> Graph:
 
 
 def lifetime(graph: Graph, name: str) -> tuple[int, int]:
-    """The first layer that makes a fmap, or a part of it, and the last that reads one."""
-    touching = [
-        n
-        for n, layer in enumerate(graph.layers)
-        if name in {root(graph, each) for each in (layer.output, *layer.inputs)}
-    ]
+    """The first layer that makes a fmap, or a part of it, and the last that needs it.
+
+    A merge needs its operand until somebody reads what it makes, or of a part all that it is of.
+    """
+    touching = []
+    for n, layer in enumerate(graph.layers):
+        if name in {root(graph, each) for each in (layer.output, *layer.inputs)}:
+            touching.append(n)
+        if name in {root(graph, each) for each in layer.inputs[1:]}:
+            ofmap = root(graph, layer.output)
+            readers = [
+                number
+                for number, other in enumerate(graph.layers)
+                if number > n and ofmap in {root(graph, each) for each in other.inputs}
+            ]
+            touching += readers[:1] if ofmap == layer.output else readers
     return min(touching), max(touching)
 
 

@@ -166,3 +166,84 @@ def test_ofmaps_over_operands_need_no_token(tracker):
     tracker.add(compute(), [], fmap(8), fmap(0))
     tracker.add(compute(), [], fmap(0), fmap(8))
     assert waits_and_gives(tracker) == [(0, 0), (0, 0)]
+
+
+def fences(tracker: Tracker) -> list[int]:
+    return [c.values["fence"] for c in tracker.commands if c.opcode == Opcode.COMPUTE]
+
+
+def test_a_fence_covers_all_tiles_before_it(tracker):
+    """A layer that reads what stays in the GLB fences once, not tile by tile."""
+    for start in (0, 4, 8):
+        tracker.add(compute(), [], fmap(start))
+    for start in (4, 0, 8):
+        tracker.add(compute(), fmap(start), fmap(32 + start))
+    assert fences(tracker) == [0, 0, 0, 1, 0, 0]
+    tracker.add(compute(), fmap(36), [])
+    tracker.add(compute(), fmap(40), [])
+    assert fences(tracker)[6:] == [1, 0]
+
+
+def test_a_fence_does_not_cover_its_own_tile(tracker):
+    tracker.add(compute(), [], fmap(0))
+    tracker.add(compute(), fmap(0), fmap(8))
+    tracker.add(compute(), fmap(8), fmap(16))
+    assert fences(tracker) == [0, 1, 1]
+
+
+def test_operands_that_an_earlier_tile_made_are_fenced(tracker):
+    tracker.add(compute(), [], fmap(0))
+    tracker.add(compute(), [], fmap(8), fmap(0))
+    assert fences(tracker) == [0, 1]
+
+
+def test_load_over_ofmaps_that_nobody_read_waits_for_a_fence(tracker):
+    """The fenced COMPUTE reads words 0 to 3, the LOAD overwrites others of that tile."""
+    tracker.add(compute(), [], fmap(0, 8))
+    assert not tracker.may_load(fmap(4)[0])
+    tracker.add(compute(), fmap(0), [])
+    assert tracker.may_load(fmap(4)[0])
+    tracker.add(compute(), [], [])
+    tracker.add(load(), memory(0), fmap(4))
+    assert waits_and_gives(tracker) == [(0, 0), (0, LOAD), (0, 0), (COMPUTE, 0)]
+
+
+def test_load_over_operands_waits_for_a_fence_behind_their_drain(tracker):
+    """Nobody stores the ofmaps: they stay in the GLB."""
+    tracker.add(compute(), [], fmap(8), fmap(0))
+    tracker.add(compute(), [], fmap(12), fmap(4))
+    assert not tracker.may_load(fmap(0)[0])
+    tracker.add(compute(), fmap(8), [])
+    assert tracker.may_load(fmap(0)[0])
+    tracker.add(load(), memory(0), fmap(0))
+    tracker.add(load(), memory(0), fmap(4))
+    assert waits_and_gives(tracker) == [(0, 0), (0, 0), (0, LOAD), (COMPUTE, 0), (0, 0)]
+
+
+@pytest.mark.parametrize("store_first", [True, False])
+def test_load_over_operands_waits_for_the_first_who_knows(tracker, store_first):
+    tracker.add(compute(), [], fmap(8), fmap(0))
+    behind = [(store(), fmap(8), memory(8)), (compute(), fmap(8), fmap(16))]
+    for command in behind if store_first else reversed(behind):
+        tracker.add(*command)
+    tracker.add(load(), memory(0), fmap(0))
+    assert waits_and_gives(tracker)[3] == (STORE if store_first else COMPUTE, 0)
+
+
+def test_what_loads_may_overwrite_at_once(tracker):
+    """What nobody has written, what COMPUTEs have read, and what STOREs have."""
+    tracker.add(load(), memory(0), fmap(0, 8))
+    tracker.add(compute(), fmap(0, 8), fmap(8, 8))
+    tracker.add(store(), fmap(8), memory(8))
+    assert tracker.may_load(fmap(0, 8)[0])
+    assert tracker.may_load(fmap(16)[0])
+    assert tracker.may_load(fmap(8)[0])
+    assert tracker.may_load(fmap(12)[0]), "the STORE has waited for all of the tile"
+
+
+def test_a_fence_is_no_news_of_its_own_tile(tracker):
+    tracker.add(compute(), [], fmap(0))
+    tracker.add(compute(), fmap(0), fmap(8))
+    assert not tracker.may_load(fmap(8)[0])
+    with pytest.raises(ConfigError, match="ofmaps of layer 0 are overwritten before they are read"):
+        tracker.add(load(), memory(0), fmap(8))
