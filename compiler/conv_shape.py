@@ -47,6 +47,8 @@ class ConvShape:
     ifmap_lane: int = 0
     ofmap_lane: int = 0
     """Lanes of their words at which ifmap and ofmap begin: those of views may be any."""
+    height: int = 0
+    """Of the ifmap in memory, where not all of its rows are used."""
     row_step: int = 1
     """Rows of the fmap in memory from one of the ifmap to the next; see `without_idle_rows`."""
     rows: int = 1
@@ -137,7 +139,7 @@ class ConvShape:
     @property
     def ifmap_size(self) -> tuple[int, int]:
         """Height and width of an image's ifmap."""
-        return self.h * self.rows // self.merged, self.w // self.rows
+        return self.height or self.h * self.rows // self.merged, self.w // self.rows
 
     @property
     def ofmap_size(self) -> tuple[int, int]:
@@ -161,7 +163,9 @@ class ConvShape:
             return self
         step, stride = self.stride[0], (1, self.stride[1])
         rows = min(self.e, ceil_div(self.h, step))  # ofmap rows below see padding
-        return replace(self, h=rows, stride=stride, row_step=step, ifmap_rows_apart=True)
+        return replace(
+            self, h=rows, stride=stride, height=self.h, row_step=step, ifmap_rows_apart=True
+        )
 
     def __str__(self) -> str:
         (h, w), (e, f) = self.ifmap_size, self.ofmap_size

@@ -3,13 +3,14 @@
     NETWORKS ─► graph ─┬─ useful MACs of its layers ───────────────────┐
                        └─► passes ─► program with snapshots ─► engine ─┴─► records, total
 
-A network is compiled and run as one program, on random ifmaps: cycles depend on shapes alone.
+A network is compiled and run as one program, on random ifmaps: cycles depend on shapes alone. In
+RTL, every tensor that ends in memory is compared with the reference arithmetic (sim/golden.py).
 How a run is shared out among layers that overlap: eyas.sim.bench_shares.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ from eyas.compiler.activation import is_identity, only_merges, only_pads
 from eyas.compiler.budget import Budget
 from eyas.compiler.compile import compile_model
 from eyas.compiler.ir import Convolution, Graph
+from eyas.compiler.passes import run_passes
 from eyas.compiler.profile import with_profile
 from eyas.compiler.program import LayerEntry, Program
 from eyas.config import Config
@@ -25,9 +27,10 @@ from eyas.errors import ConfigError
 from eyas.registers import Counter
 from eyas.sim.bench_record import Record, layer_record, total_record
 from eyas.sim.bench_shares import layer_shares
+from eyas.sim.golden import run_graph
 from eyas.sim.memory_timing import MemoryTiming
 from eyas.sim.networks import NETWORKS
-from eyas.sim.program_run import ProgramRunner
+from eyas.sim.program_run import Mismatch, ProgramRunner
 from eyas.sim.timing_model import predict
 
 if TYPE_CHECKING:
@@ -63,6 +66,10 @@ class Measurement:
     total: Record
     seconds: float
     """That the engine took, without compiling."""
+    tensors: int = 0
+    """Compared with the reference arithmetic; none by the timing model, which has no data."""
+    differences: Mapping[str, Mismatch] = MappingProxyType({})
+    """By name of the tensor."""
 
     @property
     def records(self) -> list[Record]:
@@ -79,6 +86,8 @@ class _Run(NamedTuple):
     profile: list[dict[Counter, int]]
     counters: dict[Counter, int]
     seconds: float
+    tensors: int = 0
+    differences: Mapping[str, Mismatch] = MappingProxyType({})
 
 
 class Bench:
@@ -119,7 +128,7 @@ class Bench:
     def measure_graph(self, graph: Graph, batch: int = 1) -> Measurement:
         """Compiles a graph, before any pass, for a batch and runs it."""
         program = with_profile(self._compiled(graph, batch))
-        run = self._rtl(program) if self.engine == "rtl" else self._model(program)
+        run = self._rtl(program, graph, batch) if self.engine == "rtl" else self._model(program)
         shares = layer_shares(program, run.profile, run.counters, self.config)
         macs = {name: batch * count for name, count in useful_macs(graph).items()}
         layers = [
@@ -135,6 +144,8 @@ class Bench:
             layers,
             total_record(layers, self.config),
             run.seconds,
+            run.tensors,
+            run.differences,
         )
 
     def _compiled(self, graph: Graph, batch: int) -> Program:
@@ -149,8 +160,8 @@ class Bench:
             graph, self.config, batch, progress=progress, budget=budget, intermediates=False
         )
 
-    def _rtl(self, program: Program) -> _Run:
-        """Runs a program in RTL."""
+    def _rtl(self, program: Program, graph: Graph, batch: int) -> _Run:
+        """Runs a program in RTL, and compares what it leaves in memory."""
         self._runner = self._runner or ProgramRunner(
             self.config, status=lambda text: self.reporter.status(text)
         )
@@ -162,7 +173,11 @@ class Bench:
         result = self._runner.run(
             program, inputs, timing=self.timing, progress=self._progress(program, "simulating")
         )
-        return _Run(result.profile, result.run.counters, result.run.seconds)
+        self.reporter.status(f"{program.name}: comparing with the reference")
+        whole = replace(run_passes(graph), batch=batch)
+        different = result.mismatches(run_graph(whole, inputs))
+        counters, seconds = result.run.counters, result.run.seconds
+        return _Run(result.profile, counters, seconds, len(result.tensors), different)
 
     def _model(self, program: Program) -> _Run:
         """As `_rtl`, by the timing model."""

@@ -109,7 +109,8 @@ def test_bad_configurations(fails, tmp_path):
     code, line = fails("generate", "--config", "huge")
     assert code == 1
     assert line == (
-        "no configuration 'huge': give one of edge8x8, eyeriss168, tiny4x4 or a .toml file"
+        "no configuration 'huge': give one of edge8x8, eyeriss168, square16, square32, square4, "
+        "square8, tiny4x4 or a .toml file"
     )
     missing = tmp_path / "missing.toml"
     assert fails("generate", "--config", str(missing)) == (

@@ -60,6 +60,8 @@ def command(
     Without a name all are measured, which takes long in RTL. A stack is every layer but fully
     connected ones and softmax, run as one program; utilisation is useful MACs over cycles times
     PEs, from the first command to the last byte in memory. docs/performance.md defines the rest.
+    In RTL, all tensors that end in memory are compared with the reference; exits with 1 where a
+    byte differs.
     """
     from eyas.commands.bench_report import report_against, report_measurement
     from eyas.commands.output import Progress
@@ -86,6 +88,8 @@ def command(
         from eyas.sim.bench_plot import plot
 
         plot(measured, plot_path)
+    if any(measurement.differences for measurement in measured):
+        raise SystemExit(1)
 
 
 def _batches(networks: tuple[str, ...], batch: int | None, against: str | None) -> dict[str, int]:

@@ -60,6 +60,10 @@ def _totals(measurement: "Measurement") -> dict[str, str]:
         "energy": f"{energy['total'] / total.macs:.2f} MACs a useful MAC: {', '.join(parts)}",
         "speed": f"{measurement.engine}: {speed}, {measurement.seconds:.1f} s",
     }
+    if measurement.tensors:
+        wrong = [f"{name}: {what}" for name, what in measurement.differences.items()]
+        same = f"all bytes of {measurement.tensors} tensors in memory equal the reference"
+        lines["exact"] = f"WRONG: {'; '.join(wrong)}" if wrong else same
     if batch > 1:
         lines["an image"] = (
             f"{total.cycles / batch:,.0f} cycles, {total.memory_bytes / batch:,.0f} bytes of "
