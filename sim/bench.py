@@ -9,7 +9,7 @@ How a run is shared out among layers that overlap: eyas.sim.bench_shares.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -68,7 +68,7 @@ class Measurement:
     """That the engine took, without compiling."""
     tensors: int = 0
     """Compared with the reference arithmetic; none by the timing model, which has no data."""
-    differences: Mapping[str, Mismatch] = MappingProxyType({})
+    differences: Mapping[str, Mismatch] = field(default_factory=dict)
     """By name of the tensor."""
 
     @property
