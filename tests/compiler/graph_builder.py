@@ -105,8 +105,8 @@ class GraphBuilder:
             )
         )
 
-    def max_pool(self, x, size=2):
-        return self.add(lambda name, ofmap: MaxPool(name, x, ofmap, (size, size)))
+    def max_pool(self, x, size=2, output=None):
+        return self.add(lambda name, ofmap: MaxPool(name, x, ofmap, (size, size)), output)
 
     def average_pool(self, x, size=3, padding=1):
         window, edges = (size, size), (padding,) * 4
