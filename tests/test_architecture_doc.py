@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from eyas import command
+from eyas.compiler.keep import LARGEST_SHARE
+from eyas.compiler.room import POOL_SHARE
 from eyas.registers import Counter, Register
 
 TEXT = (Path(__file__).parent.parent / "docs" / "architecture.md").read_text()
@@ -42,3 +44,9 @@ def test_registers():
 def test_counters():
     for counter in Counter:
         assert f"| {counter.value} | {counter.name} |" in TEXT
+
+
+def test_shares_of_the_fmap_space():
+    text = " ".join(TEXT.split())
+    assert f"one word in {POOL_SHARE} of the fmap space" in text
+    assert f"a fmap larger than {LARGEST_SHARE:.0%} of the fmap space".replace("%", " %") in text
