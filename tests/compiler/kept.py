@@ -28,16 +28,27 @@ def keeping_all():
     return patch.object(writer, "Keeper", GreedyKeeper)
 
 
-def words_moved(program: Program, name: str, opcode: Opcode) -> int:
-    """Words of a tensor that LOADs bring in, or STOREs write."""
+def moved(program: Program, name: str, opcode: Opcode) -> list[int]:
+    """Words of a tensor that LOADs bring in, or STOREs write, counted from its first."""
     tensor = program.tensors[name]
-    low, high = tensor.address, tensor.address + tensor.nbytes
     assert tensor.view is None, "its parent is what moves"
-    return sum(
-        command.values["n0"] * command.values["n1"] * command.values["n2"]
-        for command in program.commands
-        if command.opcode == opcode and low <= command.values["memory_address"] < high
-    )
+    found = []
+    for command in program.commands:
+        start = command.values.get("memory_address", -1) - tensor.address
+        if command.opcode == opcode and 0 <= start < tensor.nbytes:
+            at = command.values
+            found += [
+                (start + n1 * at["memory_stride1"] + n2 * at["memory_stride2"]) // WORD_BYTES + n0
+                for n2 in range(at["n2"])
+                for n1 in range(at["n1"])
+                for n0 in range(at["n0"])
+            ]
+    return found
+
+
+def words_moved(program: Program, name: str, opcode: Opcode) -> int:
+    """How many of them, with those that move twice."""
+    return len(moved(program, name, opcode))
 
 
 def words_of_tensor(program: Program, name: str) -> int:

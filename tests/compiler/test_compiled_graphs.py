@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from compiled_runs import CONFIGS, RUN, run_and_compare
 from hypothesis import given, settings
+from kept import moved
 from made_up import convolution, graph_of
 
 from eyas.command import Opcode
@@ -155,3 +156,18 @@ def test_filters_that_do_not_fit_the_ifmap():
         ModelError, match=r"layer conv: filters .* do not fit an ifmap of 4 channels"
     ):
         compile_graph(graph_of([layer], (4, 3, 3)), CONFIGS["tiny4x4"])
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("below", [0, 4])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_rows_that_a_stride_passes_over_are_not_loaded(name, below, batch):
+    """Of nine rows five are; with padding below two ofmap rows more see nothing else."""
+    rng = np.random.default_rng(11)
+    options = dict(stride=(2, 2), padding=(0, 0, below, 0), pad_value=9)
+    layer = convolution(rng, "layer", "ifmap", "ofmap", (9, 11, 1, 1), **options)
+    graph = replace(graph_of([layer], (11, 9, 7)), batch=batch)
+    shape = (batch, 11, 9, 7) if batch > 1 else (11, 9, 7)
+    program, _ = run_and_compare(graph, CONFIGS[name], rng.integers(-128, 128, shape, np.int8))
+    rows = {word // 7 % 9 for word in moved(program, "ifmap", Opcode.LOAD)}
+    assert rows == {0, 2, 4, 6, 8}

@@ -3,11 +3,15 @@
 from dataclasses import replace
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 from compiled_runs import CONFIGS, RUN
 from hypothesis import assume, given, settings
 
 from eyas.command import MERGE_WORDS
+from eyas.compiler import candidates as all_points
+from eyas.compiler.budget import Budget
+from eyas.compiler.candidates import POINTS_A_TILE, candidates
 from eyas.compiler.conv_shape import (
     ConvShape,
     first_lanes,
@@ -16,6 +20,7 @@ from eyas.compiler.conv_shape import (
     position_words,
 )
 from eyas.compiler.cost import estimate
+from eyas.compiler.fmap_place import FmapPlace
 from eyas.compiler.ir import Convolution
 from eyas.compiler.limits import check
 from eyas.compiler.mapper import map_convolution
@@ -209,3 +214,73 @@ def test_filters_that_are_all_the_same_are_kept_once():
     _, cost = map_convolution(sizes.shape, CONFIGS["edge8x8"])
     _, usual = map_convolution(pool, CONFIGS["edge8x8"])
     assert cost.memory_cycles < usual.memory_cycles - 1500
+
+
+@settings(RUN, max_examples=25)
+@given(data=st.data(), name=st.sampled_from(list(CONFIGS)), share=st.sampled_from([1, 3, 8]))
+def test_mappings_fit_their_budget(data, name, share):
+    """Part of the GLB, fmaps that stay in the rest of it, a slow memory."""
+    shape, config = shapes(data.draw), CONFIGS[name]
+    ifmap = FmapPlace.whole(0, (shape.c * shape.groups, shape.h, shape.w))
+    ofmap = FmapPlace.whole(0, (shape.m * shape.groups, shape.e, shape.f))
+    keep_ifmap, keep_ofmap = data.draw(st.booleans()), data.draw(st.booleans())
+    kept = replace(
+        shape,
+        kept_ifmap=ifmap if keep_ifmap else None,
+        kept_ofmap=ofmap if keep_ofmap else None,
+    )
+    budget = replace(Budget.of(config, 1.5), fmap_words=config.glb.fmap_words // share)
+    try:
+        mapping, cost = map_convolution(kept, config, budget)
+    except ConfigError:
+        assume(False)
+    sizes = Sizes(kept, mapping)
+    check(sizes, config, budget)
+    assert cost == estimate(sizes, config, budget)
+    assert mapping.ifmaps == "block" or not keep_ifmap
+    words = sizes.kept_ifmap_words + mapping.ofmap_buffers * sizes.tile_words
+    assert words <= budget.fmap_words
+    assert not keep_ifmap or sizes.ifmap_words == 0
+
+
+def test_what_stays_need_not_be_moved():
+    """Memory's time is that of the filters and of what is still moved."""
+    shape = shape_of("C=64,M=64,H=28,R=3,P=1")
+    place = FmapPlace.whole(0, (64, 28, 28))
+    budget = Budget.of(EYERISS, 2)
+    times = {}
+    for keep in ("", "i", "o", "io"):
+        kept = replace(
+            shape,
+            kept_ifmap=place if "i" in keep else None,
+            kept_ofmap=place if "o" in keep else None,
+        )
+        times[keep] = map_convolution(kept, EYERISS, budget)[1].memory_cycles
+    fmap = 64 * 28 * 28 / 2
+    assert times[""] - times["i"] > 0.9 * fmap
+    assert times[""] - times["o"] == pytest.approx(fmap, rel=0.1)
+    assert times["io"] == pytest.approx(64 * 64 * 9 / 2, rel=0.2)
+
+
+def test_a_slow_memory_is_planned_for():
+    shape = shape_of("C=96,M=128,H=27,R=3,P=1")
+    fast, slow = (map_convolution(shape, EYERISS, Budget.of(EYERISS, n))[1] for n in (8, 1))
+    assert slow.cycles > fast.cycles
+    assert slow.memory_cycles / 8 <= fast.memory_cycles, "it moves no more"
+
+
+def test_points_with_equal_tiles(monkeypatch):
+    """The best few of them stay, in the order of their scores."""
+    shape, budget = shape_of("C=24,M=40,H=14,R=3,P=1"), Budget.of(EYERISS)
+    few = candidates(shape, EYERISS, budget)
+    monkeypatch.setattr(all_points, "POINTS_A_TILE", 10**9)
+    every = candidates(shape, EYERISS, budget)
+    assert (np.diff(few.scores) >= 0).all()
+    seen, expected = {}, []
+    for point in every.points.tolist():
+        tile = tuple(point[3:])
+        seen[tile] = seen.get(tile, 0) + 1
+        if seen[tile] <= POINTS_A_TILE:
+            expected.append(point)
+    assert few.points.tolist() == expected
+    assert len(few.points) < len(every.points) / 2

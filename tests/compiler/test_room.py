@@ -7,13 +7,13 @@ from graph_builder import GraphBuilder
 
 from eyas.compiler.budget import Budget
 from eyas.compiler.ir import MaxPool
-from eyas.compiler.room import Room, rooms
+from eyas.compiler.room import POOL_SHARE, Room, rooms
 from eyas.config import Config, Glb
 
-CONFIG = replace(Config.load("tiny4x4"), glb=Glb(4, 4))
+CONFIG = replace(Config.load("tiny4x4"), glb=Glb(8, 4))
 BUDGET = Budget.of(CONFIG)
-WORDS = 512
-PART = 64  # an eighth
+WORDS = 1024
+PART = WORDS // POOL_SHARE
 ALONE = Room(BUDGET)
 BESIDE = Room(replace(BUDGET, fmap_words=PART), WORDS - PART, beside=True)
 CROWDED = Room(replace(BUDGET, fmap_words=WORDS - PART))
@@ -85,9 +85,9 @@ def test_a_pool_that_needs_more_runs_alone(builder):
     pool = b.add(lambda name, ofmap: MaxPool(name, wide, ofmap, (8, 6)))
     graph = b.finish(b.conv(pool))
     assert rooms(graph, CONFIG, BUDGET)[:2] == [CROWDED, BESIDE]
-    small = replace(BUDGET, fmap_words=48 * 8)
+    small = replace(BUDGET, fmap_words=48 * POOL_SHARE)
     assert rooms(graph, CONFIG, small) == [Room(small)] * 3
-    fitting = replace(BUDGET, fmap_words=49 * 8)
+    fitting = replace(BUDGET, fmap_words=49 * POOL_SHARE)
     assert rooms(graph, CONFIG, fitting)[1] == Room(
-        replace(fitting, fmap_words=49), 49 * 7, True
+        replace(fitting, fmap_words=49), 49 * (POOL_SHARE - 1), True
     )
