@@ -296,3 +296,22 @@ def test_as_a_layer_sees_them():
     anywhere = replace(place, start=0)
     assert kept.unplaced() == Kept(anywhere, anywhere, None, True)
     assert Kept().seen_by(shape) == Kept().unplaced() == Kept()
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_how_long_operands_have_their_place(part):
+    """Until somebody reads the ofmap, and so knows that it is drained: its first reader, or if it
+    is a part of a fmap the last one, as others may read what another layer made."""
+    b = GraphBuilder(shape=SHAPE)
+    parent, parts = b.concatenation(2, SHAPE)
+    operand, side = b.conv("x", 8), b.conv("x", 8)
+    b.conv("x", 8, output=parts[0])
+    ofmap = b.merge(MergeOp.ADD, side, operand, parts[1] if part else None)
+    first = b.conv(parts[0] if part else ofmap)
+    second = b.conv(parent)
+    made = keeper(b.finish(first, second), 1000)
+    assert operand in made.starts
+    assert ({parent, side} if part else {ofmap, side}) <= set(made.starts)
+    assert made.room(4).budget.fmap_words <= 1000 - (75 if part else 100)
+    last = made.room(5).budget.fmap_words
+    assert last <= 925 if part else last == 950, "parent, and the operand of a part of it"
