@@ -55,7 +55,7 @@ def measurement(told):
 
 @pytest.fixture(scope="module")
 def program():
-    return with_profile(compile_graph(run_passes(small_graph()), TINY))
+    return with_profile(compile_graph(run_passes(small_graph()), TINY, intermediates=False))
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +135,15 @@ def test_the_model_gives_the_same_figures(measurement):
 
 
 def test_a_batch(measurement):
-    """Everything is of two images: more traffic, but filters that serve both may come once."""
+    """Everything is of two images: more traffic, but filters that serve both may come once, and
+    fmaps that stay in the GLB for one image may be too large for two."""
     with Bench(TINY) as bench:
         both = bench.measure_graph(small_graph(), batch=2).total
     one = measurement.total
     assert both.batch == 2
     assert both.macs == 2 * one.macs
     assert 1.3 * one.cycles < both.cycles < 2.05 * one.cycles
-    assert 1.3 * one.memory_bytes < both.memory_bytes < 2.05 * one.memory_bytes
+    assert 1.3 * one.memory_bytes < both.memory_bytes < 2.3 * one.memory_bytes
     assert both.energy["alu"] > 1.5 * one.energy["alu"]
 
 
